@@ -1,0 +1,96 @@
+# `make` lists the targets. `make demo` and `make test` need Python >= 3.11 and Java 17 or 21, and set up the rest.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/sh
+
+BIN := .venv/bin
+# Sets JAVA_HOME for the command that follows, or says how to install a Java that fits.
+WITH_JAVA := JAVA_HOME=$$(sh scripts/java_home.sh) && export JAVA_HOME &&
+# More arguments for pytest: make test PYTEST_ARGS="-k plan -x"
+PYTEST_ARGS ?=
+# More arguments for the locking: make lock LOCK_ARGS=--upgrade
+LOCK_ARGS ?=
+# What a unit run leaves out: everything that starts a program or takes its time.
+NOT_UNIT := integration or cluster or s3 or chaos or slow or bench
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: java
+java: ## Check that there is a Java 17 or 21, or print the line that installs one
+	@sh scripts/java_home.sh >/dev/null
+
+.PHONY: setup
+setup: ## Make or repair .venv from locks/scoring.txt; demo, test and check do it themselves
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh
+
+.PHONY: doctor
+doctor: setup ## Check Java, Spark, ONNX Runtime, disk, clock and versions; print what mends them
+	@if home=$$(sh scripts/java_home.sh 2>/dev/null); then JAVA_HOME=$$home; export JAVA_HOME; fi; \
+		$(BIN)/scoretrail doctor
+
+.PHONY: demo
+demo: java setup ## Train, register, score, verify and reproduce on 336,776 real flights
+	@$(WITH_JAVA) $(BIN)/scoretrail demo
+
+.PHONY: test
+test: java setup ## Run all tests but the slow ones, with branch coverage (at least 95 %)
+	@$(WITH_JAVA) $(BIN)/pytest --cov $(PYTEST_ARGS)
+
+.PHONY: test-unit
+test-unit: setup ## Run what needs no other program: unit, property, contract and rule tests, doctests
+	@$(BIN)/pytest -m "not ($(NOT_UNIT))" $(PYTEST_ARGS)
+
+.PHONY: test-integration
+test-integration: java setup ## Run the tests on real Spark, on a cluster and on an S3 server
+	@$(WITH_JAVA) $(BIN)/pytest -m "(integration or cluster or s3) and not slow and not bench" $(PYTEST_ARGS)
+
+.PHONY: test-slow
+test-slow: java setup ## Run the slow tests, the README's commands in a fresh copy among them
+	@$(WITH_JAVA) $(BIN)/pytest -m slow $(PYTEST_ARGS)
+
+.PHONY: chaos
+chaos: java setup ## Run every test that kills, freezes or starves something, the long ones too
+	@$(WITH_JAVA) $(BIN)/pytest -m chaos $(PYTEST_ARGS)
+
+.PHONY: coverage
+coverage: ## Report the coverage of the last `make test`, as text and in htmlcov/
+	@$(BIN)/coverage html --quiet --fail-under=0
+	@$(BIN)/coverage report
+
+.PHONY: check
+check: setup ## Lint, check format, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: setup ## Format the code and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: build
+build: setup ## Build the wheel and the sdist into dist/
+	$(BIN)/python -m build --no-isolation
+
+.PHONY: lock
+lock: setup ## Write locks/scoring.txt again from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra batch --extra train --extra signing --extra dev \
+		--generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --quiet --output-file locks/scoring.txt $(LOCK_ARGS)
+
+.PHONY: docs-reference
+docs-reference: setup ## Write the generated pages of docs/ again
+	$(BIN)/python -m jobs.reference
+
+.PHONY: bench-batch
+bench-batch: java setup ## Measure batch scoring against a bare loop and mapInArrow, in interleaved pairs
+	@$(WITH_JAVA) $(BIN)/python benchmarks/batch.py
+
+.PHONY: clean
+clean: ## Remove builds, caches and reports; .venv and data stay
+	rm -rf dist build htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path "./.venv/*" -prune -exec rm -rf {} +

@@ -1,0 +1,73 @@
+"""Which work keys a merged file holds: written beside the table before the commit that makes the file live."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scoretrail import digest
+from scoretrail.errors import TrailError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scoretrail.storage import Storage
+
+_KEY_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """What one merged file was made of."""
+
+    path: str
+    work_keys: tuple[str, ...]
+    """First 16 digits of each, sorted."""
+    replaced: tuple[str, ...]
+    """The files it took the place of."""
+    sha256: str
+    rows: int
+
+
+class Ledger:
+    """The entries of one table."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Open the ledger below ``<table>/_scoretrail``."""
+        self._storage = storage
+
+    def write(self, entry: LedgerEntry) -> None:
+        """Add an entry; its file's name is new, so no two entries meet."""
+        self._storage.put_new(_key(entry.path), digest.canonical_json(vars(entry)))
+
+    def read(self, path: str) -> LedgerEntry:
+        """Return a merged file's entry.
+
+        Raises:
+            TrailError: there is none.
+        """
+        data = self._storage.get_or_none(_key(path))
+        if data is None:
+            raise TrailError("a merged file has no ledger entry", where=f"{self._storage.uri}/{_key(path)}")
+        values = json.loads(data)
+        return LedgerEntry(**{**values, "work_keys": tuple(values["work_keys"]), "replaced": tuple(values["replaced"])})
+
+    def keys_of(self, paths: Iterable[str]) -> dict[str, frozenset[str]]:
+        """Return path -> keys for merged files."""
+        return {path: frozenset(self.read(path).work_keys) for path in paths}
+
+
+    def containing(self, replaced: str) -> str | None:
+        """Return the newest merged file that took the place of a file, or None."""
+        found = None
+        for stored in sorted(self._storage.list("ledger"), key=lambda item: item.modified_at):
+            entry = json.loads(self._storage.get(stored.key))
+            if replaced in entry["replaced"] or found in entry["replaced"]:
+                found = entry["path"]
+        return found
+
+
+def _key(path: str) -> str:
+    return f"ledger/{posixpath.basename(path)}.json"

@@ -1,0 +1,187 @@
+"""Looks at the bytes of every input file that planning has not seen, and remembers what it saw."""
+
+from __future__ import annotations
+
+import posixpath
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from jobs.batch.probe import FileProbe, probe_file, reading
+from scoretrail import digest
+from scoretrail.errors import Disposition, ScoretrailError
+from scoretrail.storage import Storage, filesystem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jobs.batch.listing import InputFile, InputRoot
+    from jobs.batch.predicate import Predicate
+    from jobs.batch.session import SparkEngine
+    from jobs.progress import Progress
+
+_SPLIT_FILES: Final = 500
+"""Files that one Spark task hashes."""
+_COLUMNS: Final = ("path", "size_bytes", "mtime_ns", "probe")
+
+
+class ProbeCache:
+    """What was seen of files before: by path, size and time of change. Losing it costs time, never a wrong digest of
+    what is scored: scoring hashes again.
+    """
+
+    def __init__(self, storage: Storage, root: InputRoot, split_bytes: int) -> None:
+        """Load what is remembered of a root.
+
+        Args:
+            storage: the table's trail folder.
+            root: the input.
+            split_bytes: ranges depend on it, so it is part of the cache's name.
+        """
+        self._storage = storage
+        self._key = f"cache/{digest.of_json([root.uri, split_bytes])[:12]}.parquet"
+        data = storage.get_or_none(self._key)
+        self._seen: dict[tuple[str, int, int], str] = {}
+        if data is not None:
+            columns = pq.read_table(pa.BufferReader(data)).to_pydict()
+            self._seen = {
+                (path, size, mtime): probe
+                for path, size, mtime, probe in zip(*(columns[name] for name in _COLUMNS), strict=True)
+            }
+
+    def get(self, file: InputFile) -> FileProbe | None:
+        """Return what was seen of exactly this file, or None."""
+        text = self._seen.get((file.path, file.size_bytes, file.mtime_ns))
+        return FileProbe.from_text(text) if text is not None else None
+
+    def remember(self, seen: Sequence[tuple[InputFile, FileProbe]]) -> None:
+        """Add what was seen, and forget older versions of the same files."""
+        if not seen:
+            return
+        fresh = {file.path for file, _ in seen}
+        kept = {key: text for key, text in self._seen.items() if key[0] not in fresh}
+        kept |= {(file.path, file.size_bytes, file.mtime_ns): probe.to_text() for file, probe in seen}
+        self._seen = kept
+        rows = [(*key, text) for key, text in sorted(kept.items())]
+        table = pa.table({name: [row[i] for row in rows] for i, name in enumerate(_COLUMNS)})
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        self._storage.put(self._key, sink.getvalue().to_pybytes())
+
+
+def probe_all(
+    root: InputRoot,
+    files: Sequence[InputFile],
+    cache: ProbeCache | None,
+    split_bytes: int,
+    options: Mapping[str, str],
+    engine: SparkEngine,
+    progress: Progress,
+) -> list[tuple[InputFile, FileProbe]]:
+    """Return what is known of every file, in the order given.
+
+    Args:
+        root: the input.
+        files: what to look at.
+        cache: what was seen before; None looks at everything again (``--rehash``).
+        split_bytes: see :func:`jobs.batch.probe.probe_file`.
+        options: storage settings.
+        engine: hashes on its executors, unless it is local: then threads of this process do it without a session.
+        progress: is told of files.
+
+    Raises:
+        InputError: a file is not there or not readable.
+    """
+    known = {file.path: cache.get(file) if cache else None for file in files}
+    todo = [file for file in files if known[file.path] is None]
+    if todo:
+        progress.start(None, len(todo), "hashing files")
+        try:
+            shared = (root.uri, dict(options), split_bytes)
+            fresh = _in_threads(todo, shared, progress) if engine.is_local else _on_spark(todo, shared, engine, progress)
+        finally:
+            progress.stop()
+        by_path = {file.path: file for file in todo}
+        known |= fresh
+        if cache:
+            cache.remember([(by_path[path], probe) for path, probe in fresh.items()])
+    return [(file, probe) for file in files if (probe := known[file.path]) is not None]
+
+
+def prune(
+    root: InputRoot, files: Sequence[InputFile], condition: Predicate, options: Mapping[str, str]
+) -> list[InputFile]:
+    """Return the files of which a row may match, by partition values and footer statistics.
+
+    Raises:
+        PredicateError: the condition does not fit a file's columns.
+        InputError: a footer cannot be read.
+    """
+    place, base = filesystem(root.uri, options)
+    kind = ds.ParquetFileFormat()
+
+    def may_match(file: InputFile) -> bool:
+        path = posixpath.join(base, file.path)
+        with reading(path):
+            fragment = kind.make_fragment(path, place, partition_expression=_guarantee(file))
+            schema = fragment.physical_schema
+            for key, _ in file.partition:
+                if key not in schema.names:
+                    schema = schema.append(pa.field(key, pa.string()))
+            expression = condition.expression(schema)
+            return bool(fragment.split_by_row_group(expression, schema))
+
+    with ThreadPoolExecutor(cpu_count() or 1) as pool:
+        keep = list(pool.map(may_match, files))
+    return [file for file, kept in zip(files, keep, strict=True) if kept]
+
+
+def _guarantee(file: InputFile) -> ds.Expression:
+    expression = ds.scalar(True)  # noqa: FBT003
+    for key, value in file.partition:
+        expression = expression & (ds.field(key) == value)
+    return expression
+
+
+def _in_threads(todo: Sequence[InputFile], shared: tuple[Any, ...], progress: Progress) -> dict[str, FileProbe]:
+    """Hash in threads: hashing and reading release the interpreter's lock."""
+    uri, options, split_bytes = shared
+    place, base = filesystem(uri, options)
+    found: dict[str, FileProbe] = {}
+    with ThreadPoolExecutor(cpu_count() or 1) as pool:
+        probes = pool.map(lambda file: probe_file(place, posixpath.join(base, file.path), split_bytes), todo)
+        for done, (file, probe) in enumerate(zip(todo, probes, strict=True), 1):
+            found[file.path] = probe
+            progress.update(0, done)
+    return found
+
+
+def _on_spark(
+    todo: Sequence[InputFile], shared: tuple[Any, ...], engine: SparkEngine, progress: Progress
+) -> dict[str, FileProbe]:
+    paths = [file.path for file in sorted(todo, key=lambda file: -file.size_bytes)]
+    tasks = max(engine.parallelism() * 4, len(paths) // _SPLIT_FILES)
+    splits = [paths[i::tasks] for i in range(min(tasks, len(paths)))]
+    return dict(engine.run(splits, probe_paths, shared, lambda _: 1, progress))
+
+
+def probe_paths(paths: Iterator[str], shared: tuple[Any, ...]) -> Iterator[tuple[str, FileProbe] | ScoretrailError]:
+    """Yield each path with what was seen of the file; runs in Spark's Python workers.
+
+    Raises:
+        ScoretrailError: one that a retry may mend.
+    """
+    uri, options, split_bytes = shared
+    place, base = filesystem(uri, options)
+    for path in paths:
+        try:
+            yield path, probe_file(place, posixpath.join(base, path), split_bytes)
+        except ScoretrailError as error:
+            if error.disposition is Disposition.RETRY:
+                raise
+            yield error
+            return

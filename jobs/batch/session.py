@@ -1,0 +1,242 @@
+"""Spark as a scheduler: a session that starts when it is first needed, and tasks that are spread over it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from py4j.protocol import Py4JError
+from pyspark import AccumulatorParam
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from scoretrail import errors
+from scoretrail.errors import DependencyError, EngineError, RetryLaterError, ScoretrailError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pyspark import SparkContext
+
+    from jobs.progress import Progress
+    from scoretrail.config import SparkSettings
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_POLL_S: Final = 0.25
+_LOCAL: Final = re.compile(r"local(?:\[(?P<cores>\*|\d+)\])?")
+_TASK_FAILURES: Final = 4
+"""Spark's own default on a cluster; a local master would give up at the first lost worker."""
+_WORKER_ERROR: Final = re.compile(r"scoretrail\.errors\.(?P<name>\w+): (?P<text>.+?)(?:\n\n|\n\tat |\Z)", re.DOTALL)
+
+
+class SparkEngine:
+    """Runs functions over items on Spark."""
+
+    def __init__(self, settings: SparkSettings, name: str) -> None:
+        """Remember how to start; nothing starts yet.
+
+        Args:
+            settings: master and properties.
+            name: the application's name.
+        """
+        self._settings = settings
+        self._name = name
+        self._session: SparkSession | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether tasks run on this machine, which then may as well do small things itself."""
+        return bool(_LOCAL.match(self._settings.master)) and "PYSPARK_GATEWAY_PORT" not in os.environ
+
+    @property
+    def has_started(self) -> bool:
+        """Whether there is a session."""
+        return self._session is not None
+
+    def session(self) -> SparkSession:
+        """Return the session, starting it at the first call.
+
+        Raises:
+            DependencyError: Java is missing, or not one that Spark runs on.
+        """
+        if self._session is None:
+            self._session = _start(self._settings, self._name)
+        return self._session
+
+    def parallelism(self) -> int:
+        """Return how many tasks run at once."""
+        return int(self.session().sparkContext.defaultParallelism)
+
+    def spark_version(self) -> str:
+        """Return Spark's version."""
+        import pyspark  # noqa: PLC0415
+
+        return str(pyspark.__version__)
+
+    def stop(self) -> None:
+        """End the session, if there is one."""
+        if self._session is not None:
+            self._session.stop()
+            self._session = None
+
+    def run(
+        self,
+        splits: Sequence[Sequence[Item]],
+        function: Callable[[Iterator[Item], Any], Iterator[Result | ScoretrailError]],
+        shared: Any,  # noqa: ANN401  (whatever the function takes)
+        rows_of: Callable[[Result], int],
+        progress: Progress,
+    ) -> list[Result]:
+        """Return what ``function`` yields over the items of all splits, one task per split, in no order.
+
+        Args:
+            splits: the items of each task.
+            function: takes a split's items and ``shared``; an error that it yields ends the run.
+            shared: broadcast once to every executor.
+            rows_of: how many rows a result stands for, for progress.
+            progress: is told of tasks and rows as Spark reports them.
+
+        Raises:
+            ScoretrailError: what a task yielded.
+            RetryLaterError: Spark gave up on a task.
+        """
+        context = self.session().sparkContext
+        broadcast = context.broadcast(shared)
+        rows = context.accumulator(0)
+        failures: Any = context.accumulator([], _ListParam())
+
+        def task(items: Iterator[tuple[Item, ...]]) -> Iterator[Result | ScoretrailError]:
+            for split in items:
+                for result in function(iter(split), broadcast.value):
+                    if isinstance(result, ScoretrailError):
+                        failures.add([result])
+                    else:
+                        rows.add(rows_of(result))
+                    yield result
+
+        group = f"scoretrail-{id(broadcast):x}"
+        context.setJobGroup(group, self._name)
+        with _watched(context, group, rows, failures, progress):
+            try:
+                results = context.parallelize([tuple(split) for split in splits], len(splits)).mapPartitions(task).collect()
+            except (Py4JError, PySparkException) as error:
+                if failures.value:
+                    raise failures.value[0] from None
+                raise _translated(error) from error
+            finally:
+                broadcast.unpersist()
+        failed = [result for result in results if isinstance(result, ScoretrailError)]
+        if failed:
+            raise failed[0]
+        return results  # type: ignore[return-value]
+
+
+class _ListParam(AccumulatorParam[list[Any]]):
+    """Adds up lists."""
+
+    def zero(self, value: list[Any]) -> list[Any]:
+        """Return an empty list."""
+        del value
+        return []
+
+    def addInPlace(self, value1: list[Any], value2: list[Any]) -> list[Any]:  # noqa: N802  (pyspark's name)
+        """Append."""
+        value1.extend(value2)
+        return value1
+
+
+@contextlib.contextmanager
+def _watched(
+    context: SparkContext, group: str, rows: Any, failures: Any, progress: Progress  # noqa: ANN401
+) -> Iterator[None]:
+    """Tell progress what Spark's status says, and cancel the job group at the first failure no retry will mend."""
+    done = threading.Event()
+
+    def watch() -> None:
+        tracker = context.statusTracker()
+        while not done.wait(_POLL_S):
+            with contextlib.suppress(Exception):  # a status that cannot be had is no reason to stop the work
+                stages = [
+                    tracker.getStageInfo(stage)
+                    for job in tracker.getJobIdsForGroup(group)
+                    for stage in tracker.getJobInfo(job).stageIds
+                ]
+                progress.update(rows.value, sum(stage.numCompletedTasks for stage in stages if stage))
+                if failures.value:
+                    context.cancelJobGroup(group)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        with contextlib.suppress(Exception):
+            progress.update(rows.value, 0)
+
+
+def _start(settings: SparkSettings, name: str) -> SparkSession:
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(name)
+    for key, value in _properties(settings).items():
+        builder = builder.config(key, value)
+    try:
+        session = builder.getOrCreate()
+    except Exception as error:
+        if "JAVA_GATEWAY" in str(error) or isinstance(error, FileNotFoundError):
+            raise DependencyError(
+                "Spark cannot start: Java is missing or of another version",
+                expected="Java 17 or 21 as JAVA_HOME or on PATH",
+                got=str(error).splitlines()[0],
+                fix="sudo apt-get install -y openjdk-17-jre-headless",
+            ) from error
+        raise EngineError("Spark cannot start", where=settings.master, got=_cause(str(error))) from error
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def _properties(settings: SparkSettings) -> Mapping[str, str]:
+    logging = Path(__file__).with_name("log4j2.properties")
+    properties = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.python.worker.reuse": "true",
+        "spark.task.maxFailures": str(_TASK_FAILURES),
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{logging}",
+    }
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # else spark-submit chose the master
+        found = _LOCAL.fullmatch(settings.master)
+        properties["spark.master"] = (
+            f"local[{found['cores'] or 1},{_TASK_FAILURES}]" if found else settings.master
+        )
+        if found:
+            properties |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return {**properties, **settings.conf}
+
+
+def _translated(error: Exception) -> RetryLaterError:
+    """Return our error for what Spark reports of a task that failed too often."""
+    text = str(error)
+    found = _WORKER_ERROR.search(text)
+    cls = getattr(errors, found["name"], EngineError) if found else EngineError
+    if found and issubclass(cls, RetryLaterError):
+        return cls(found["text"].strip())
+    return EngineError(
+        "Spark gave up on a task",
+        got=_cause(text),
+        fix="run the same command again: it goes on where this run stopped",
+    )
+
+
+def _cause(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "Error" in line or "Exception" in line or "Reason" in line]
+    return (telling or lines or ["no words"])[0][:400]

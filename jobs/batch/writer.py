@@ -1,0 +1,354 @@
+"""Writes rows to Parquet files, one per partition value, hashing them on the way out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import posixpath
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from scoretrail import digest
+from scoretrail.clock import utc_text
+from scoretrail.errors import StorageError
+from scoretrail.table import file_name
+from scoretrail.trail.run import OutputFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyarrow import fs
+
+    from scoretrail.trail.prediction import Column
+
+_NULL_PARTITION: Final = "__HIVE_DEFAULT_PARTITION__"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+"""Partition values that mean the same as a folder name and in Delta's percent-encoded paths."""
+_DELTA_ENCODED: Final = {"source_row": "DELTA_BINARY_PACKED"}
+"""Consecutive numbers: a few bits each."""
+_COMPRESSION: Final = "zstd"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the files of one piece of work go."""
+
+    filesystem: fs.FileSystem
+    base: str
+    """The table's path on the file system."""
+    scope: str
+    work_key: str
+    attempt: str
+    row_group_rows: int
+
+
+class PartitionedWriter:
+    """The output files of one piece of work."""
+
+    def __init__(self, target: Target, columns: Sequence[Column], partition_by: Sequence[str], event_time: str) -> None:
+        """Prepare to write; a file is opened when its first rows come.
+
+        Args:
+            target: where the files go.
+            columns: the table's columns, partition columns included.
+            partition_by: names of the partition columns.
+            event_time: the column whose range goes into Delta's statistics.
+        """
+        self._target = target
+        self._partition_by = tuple(partition_by)
+        self._names = [column.name for column in columns if column.name not in self._partition_by]
+        self._types = {column.name: column.type for column in columns}
+        self._event_time = event_time
+        self._open: dict[tuple[str | None, ...], _OpenFile] = {}
+
+    def write(self, arrays: Mapping[str, pa.Array]) -> None:
+        """Add rows; every column of the table is a key.
+
+        Raises:
+            StorageError: they cannot be written (a full disk, say).
+        """
+        batch = pa.RecordBatch.from_arrays([arrays[name] for name in self._names], self._names)
+        if not self._partition_by:
+            self._file(()).add(batch)
+            return
+        values = [arrays[name] for name in self._partition_by]
+        if all(isinstance(value, pa.DictionaryArray) and len(value.dictionary) == 1 for value in values):
+            self._file(tuple(_text(value.dictionary[0]) for value in values)).add(batch)
+            return
+        for key, rows in _groups(values):
+            self._file(key).add(batch.take(rows))
+
+    def close(self, empty: Mapping[str, pa.Array] | None = None) -> tuple[OutputFile, ...]:
+        """Finish the files and return what they are, in the order of their partition values.
+
+        Args:
+            empty: zero rows of every column: written where no row came, so that the work still shows in the table.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        if not self._open and empty is not None:
+            values = tuple(
+                _text(column.dictionary[0]) if isinstance(column, pa.DictionaryArray) and len(column.dictionary) else None
+                for column in (empty[name] for name in self._partition_by)
+            )
+            self._file(values).add(pa.RecordBatch.from_arrays([empty[name] for name in self._names], self._names))
+        ordered = sorted(self._open.items(), key=lambda item: [value or "" for value in item[0]])
+        return tuple(file.close() for _, file in ordered)
+
+    def abandon(self) -> None:
+        """Close and remove whatever was written."""
+        for file in self._open.values():
+            file.abandon()
+
+    def _file(self, values: tuple[str | None, ...]) -> _OpenFile:
+        if values not in self._open:
+            partition = dict(zip(self._partition_by, values, strict=True))
+            folder = "/".join(
+                f"{name}={_folder(value)}"
+                for name, value in partition.items()
+            )
+            name = file_name(self._target.scope, self._target.work_key, len(self._open), self._target.attempt)
+            path = posixpath.join(folder, name)
+            self._open[values] = _OpenFile(self._target, path, partition, self._event_time)
+        return self._open[values]
+
+
+class MergedWriter:
+    """One file that takes the place of several; its columns and its statistics are theirs."""
+
+    def __init__(
+        self,
+        filesystem: fs.FileSystem,
+        base: str,
+        scope: str,
+        keys_digest: str,
+        attempt: str,
+        partition: dict[str, str | None],
+        row_group_rows: int,
+    ) -> None:
+        """Prepare to write; the file is opened when its first rows come.
+
+        Args:
+            filesystem: where the table lies.
+            base: its path there.
+            scope: the scope of every row.
+            keys_digest: digest over the work keys of all rows.
+            attempt: makes the name new.
+            partition: the partition values of every row.
+            row_group_rows: rows per row group.
+        """
+        target = Target(filesystem, base, scope, keys_digest, attempt, row_group_rows)
+        name = file_name(scope, keys_digest, 0, attempt, kind="merged")
+        folder = "/".join(f"{key}={_folder(value)}" for key, value in partition.items())
+        self._file = _OpenFile(target, posixpath.join(folder, name), partition, None)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        self._file.add(batch)
+
+    def close(self) -> OutputFile:
+        """Finish the file and return what it is."""
+        return self._file.close()
+
+    def abandon(self) -> None:
+        """Close and remove whatever was written."""
+        self._file.abandon()
+
+
+@dataclass
+class _OpenFile:
+    """One file being written: rows gather until they make a row group."""
+
+    target: Target
+    path: str
+    partition: dict[str, str | None]
+    event_time: str | None
+    """The column whose range goes into Delta's statistics."""
+    gathered: list[pa.RecordBatch] = field(default_factory=list)
+    gathered_rows: int = 0
+    rows: int = 0
+    earliest: datetime | None = None
+    latest: datetime | None = None
+    sink: HashingSink | None = None
+    parquet: pq.ParquetWriter | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self.gathered.append(batch)
+        self.gathered_rows += batch.num_rows
+        if batch.num_rows and self.event_time is not None:
+            edges = pc.min_max(batch.column(self.event_time))
+            low, high = edges["min"].as_py(), edges["max"].as_py()
+            if low is not None:
+                self.earliest = min(filter(None, (self.earliest, low)))
+                self.latest = max(filter(None, (self.latest, high)))
+        if self.gathered_rows >= self.target.row_group_rows:
+            self._flush()
+
+    def close(self) -> OutputFile:
+        self._flush(last=True)
+        with _writing(self.full_path):
+            self._parquet().close()
+            self._sink().close()
+        stats: dict[str, Any] = {"numRecords": self.rows}
+        if self.earliest is not None and self.latest is not None:
+            # Delta reads these to the millisecond: round outwards, or readers would skip rows that match.
+            stats["minValues"] = {self.event_time: _milliseconds(self.earliest)}
+            stats["maxValues"] = {self.event_time: _milliseconds(self.latest + timedelta(microseconds=999))}
+        return OutputFile(
+            path=self.path,
+            size_bytes=self._sink().size,
+            sha256=self._sink().hasher.hexdigest(),
+            rows=self.rows,
+            partition=self.partition,
+            stats=json.dumps(stats),
+        )
+
+    def abandon(self) -> None:
+        try:
+            if self.sink is not None:
+                self.sink.close()
+                self.target.filesystem.delete_file(self.full_path)
+        except (OSError, pa.ArrowException):
+            return  # an orphan is never read: vacuum takes it
+
+    @property
+    def full_path(self) -> str:
+        return posixpath.join(self.target.base, self.path)
+
+    def _flush(self, *, last: bool = False) -> None:
+        if not self.gathered and not (last and self.parquet is None):
+            return
+        table = pa.Table.from_batches(self.gathered)
+        with _writing(self.full_path):
+            if self.parquet is None:
+                self._start(table.schema)
+            if table.num_rows or self.rows == 0:
+                self._parquet().write_table(table, row_group_size=max(table.num_rows, 1))
+        self.rows += table.num_rows
+        self.gathered, self.gathered_rows = [], 0
+
+    def _start(self, schema: pa.Schema) -> None:
+        self.target.filesystem.create_dir(posixpath.dirname(self.full_path), recursive=True)
+        self.sink = HashingSink(self.target.filesystem.open_output_stream(self.full_path))
+        dictionary = [
+            item.name for item in schema if pa.types.is_dictionary(item.type) or item.name in ("reason", "field")
+        ]
+        self.parquet = pq.ParquetWriter(
+            pa.PythonFile(self.sink, mode="w"),
+            schema,
+            compression=_COMPRESSION,
+            compression_level=1,
+            use_dictionary=dictionary or False,
+            column_encoding=_DELTA_ENCODED,
+            write_statistics=True,
+            # The Arrow schema would make the dictionaries come back; the table's types are plain.
+            store_schema=False,
+        )
+
+    def _sink(self) -> HashingSink:
+        assert self.sink is not None  # noqa: S101  (set by _start, which every path to here took)
+        return self.sink
+
+    def _parquet(self) -> pq.ParquetWriter:
+        assert self.parquet is not None  # noqa: S101
+        return self.parquet
+
+
+class HashingSink(io.RawIOBase):
+    """Passes bytes on, and knows their digest and number."""
+
+    def __init__(self, inner: Any) -> None:  # noqa: ANN401  (a pyarrow stream)
+        """Wrap an output stream."""
+        super().__init__()
+        self._inner = inner
+        self.hasher = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: Any) -> int:  # noqa: ANN401  (bytes or a buffer)
+        """Write and hash."""
+        self.hasher.update(data)
+        self._inner.write(data)
+        size = memoryview(data).nbytes
+        self.size += size
+        return size
+
+    def tell(self) -> int:
+        """Return how much was written."""
+        return self.size
+
+    def close(self) -> None:
+        """Close the wrapped stream, once."""
+        if not self.closed:
+            self._inner.close()
+            super().close()
+
+
+class _writing:  # noqa: N801  (reads as a phrase)
+    """Turns what pyarrow raises about a file that cannot be written into ours."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OSError):
+            raise StorageError(
+                "an output file cannot be written",
+                where=self._path,
+                got=str(error)[:300],
+                fix="free some space or repair the storage; nothing was published, and the same command goes on",
+            ) from error
+
+
+def _groups(values: Sequence[pa.Array]) -> list[tuple[tuple[str | None, ...], pa.Array]]:
+    """Return each combination of partition values with the positions of its rows, in order of first appearance."""
+    texts = [[_text(item) for item in column] for column in values]
+    rows: dict[tuple[str | None, ...], list[int]] = {}
+    for i, key in enumerate(zip(*texts, strict=True)):
+        rows.setdefault(key, []).append(i)
+    return [(key, pa.array(positions, pa.int64())) for key, positions in rows.items()]
+
+
+def _text(value: pa.Scalar) -> str | None:
+    """Return a partition value as Delta writes it."""
+    plain: Any = value.as_py()
+    if plain is None or plain == "":
+        return None
+    if isinstance(plain, bool):
+        return "true" if plain else "false"
+    if isinstance(plain, datetime):
+        return plain.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return str(plain)
+
+
+def _folder(value: str | None) -> str:
+    """Return a folder name for a partition value; the table's log holds the value itself, so a digest will do."""
+    if value is None:
+        return _NULL_PARTITION
+    return value if _PLAIN.fullmatch(value) else digest.of_bytes(value.encode())[:16]
+
+
+def _milliseconds(at: datetime) -> str:
+    return f"{utc_text(at)[:-4]}Z"
+
+
+def remove_orphans(filesystem: fs.FileSystem, paths: Sequence[str]) -> None:
+    """Remove files that lost a race; one that stays is an orphan that no reader sees and that vacuum takes."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            filesystem.delete_file(path)

@@ -1,0 +1,1 @@
+"""The commands of ``scoretrail``, one module for each group; engines load when a command's body runs."""

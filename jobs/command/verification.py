@@ -1,0 +1,157 @@
+"""What ``scoretrail model verify`` looks at beyond the hashes that every load checks, and the signing of a bundle."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobs.command.terminal import BAD, GOOD
+from scoretrail import digest
+from scoretrail.errors import BundleError, DifferenceError, ObjectExistsError, UsageError
+from scoretrail.model import signature
+from scoretrail.model import manifest as manifests
+from scoretrail.model.bundle import golden_differences, open_bundle
+from scoretrail.storage import Storage, join
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from jobs.command.terminal import Cell
+    from scoretrail.model.registry import Registry, ResolvedBundle
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found of a bundle whose every byte is what it should be."""
+
+    uri: str
+    bundle_sha256: str
+    files: int
+    signature: str
+    aliases: int
+    """Alias records that name this version; each holds the digest that it was moved to."""
+    golden_different: int
+    """Golden rows that give other bits on this machine."""
+
+    def rows(self) -> list[tuple[Cell, ...]]:
+        """Return the findings as rows of a table."""
+        golden = (
+            f"{self.golden_different} rows give other bits here" if self.golden_different else "every bit as recorded"
+        )
+        return [
+            (GOOD, "files", f"{self.files}, every byte as the manifest says ({self.bundle_sha256[:12]})"),
+            (GOOD if self.signature == "trusted" else "", "signature", self.signature),
+            (GOOD, "alias records", f"{self.aliases} name this version, with this digest"),
+            (BAD if self.golden_different else GOOD, "golden rows", golden),
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the findings as JSON values."""
+        return {**asdict(self), "verified": self.golden_different == 0}
+
+
+def check_bundle(resolved: ResolvedBundle, registry: Registry, *, signed: bool) -> Verified:
+    """Return what is found of a bundle that was resolved, and so has the bytes that its manifest names.
+
+    Args:
+        resolved: the bundle.
+        registry: where it came from.
+        signed: trusted keys are configured, so that resolving it checked its signature.
+
+    Raises:
+        BundleError: a file that the manifest does not hash differs from its sum, the folder is another version's, or an
+            alias was moved to a bundle with another digest.
+    """
+    manifest = resolved.manifest
+    _check_sums(resolved)
+    aliases = _check_place(resolved, registry) if resolved.uri.startswith("models:/") else 0
+    bundle = open_bundle(resolved.files, "platform")
+    there = signature.SIGNATURE in resolved.files
+    return Verified(
+        uri=resolved.uri,
+        bundle_sha256=resolved.digest,
+        files=len(manifest.files),
+        signature="trusted" if signed else "there, not checked: no trusted keys are set" if there else "not signed",
+        aliases=aliases,
+        golden_different=0
+        if bundle.repeats_bits
+        else golden_differences(bundle, resolved.files[manifests.GOLDEN]),
+    )
+
+
+def refuse_different(verified: Verified) -> None:
+    """Raise if golden rows give other bits here.
+
+    Raises:
+        DifferenceError: they do.
+    """
+    if verified.golden_different:
+        raise DifferenceError(
+            f"{verified.golden_different} golden rows give other bits here",
+            where=f"{verified.uri} on {platform.machine()}",
+            expected="the recorded bits",
+            fix="score on a machine and with library versions like those of the registration",
+        )
+
+
+def sign_bundle(resolved: ResolvedBundle, options: Mapping[str, str], key: Path, *, replace: bool) -> str:
+    """Write a signature beside a bundle's files; return its place.
+
+    Raises:
+        UsageError: there is one, and it is not to be replaced.
+        DependencyError: model-signing is not installed.
+        BundleError: the key cannot be used.
+    """
+    made = signature.sign(resolved.files, key)
+    storage = Storage(resolved.location, options)
+    place = join(storage.uri, signature.SIGNATURE)
+    if replace:
+        storage.put(signature.SIGNATURE, made)
+        return place
+    try:
+        storage.put_new(signature.SIGNATURE, made)
+    except ObjectExistsError as error:
+        raise UsageError("the bundle is signed already", where=place, fix="--replace signs it anew") from error
+    return place
+
+
+def _check_sums(resolved: ResolvedBundle) -> None:
+    """Compare every file with ``SHA256SUMS``, which also covers the card; a missing one proves nothing and is let be."""
+    sums = resolved.files.get(manifests.SUMS)
+    if sums is None:
+        return
+    for line in sums.decode(errors="replace").splitlines():
+        expected, _, name = line.partition("  ")
+        got = digest.of_bytes(resolved.files[name]) if name in resolved.files else "no such file"
+        if got != expected:
+            raise BundleError(
+                f"a file of the bundle, or its line in {manifests.SUMS}, was changed",
+                where=join(resolved.location, name),
+                expected=expected,
+                got=got,
+            )
+
+
+def _check_place(resolved: ResolvedBundle, registry: Registry) -> int:
+    """Return how many alias records name this version.
+
+    Raises:
+        BundleError: the manifest is another version's, or an alias was moved to another digest.
+    """
+    manifest = resolved.manifest
+    folder = join(manifest.name, manifest.version)
+    if not resolved.location.endswith(f"/{folder}"):
+        raise BundleError("the manifest is that of another version", where=resolved.location, got=folder)
+    moves = [record for record in registry.history(manifest.name) if record.version == manifest.version]
+    for record in moves:
+        if record.bundle_sha256 != resolved.digest:
+            raise BundleError(
+                f"alias record {record.number} was written for a bundle with another digest",
+                where=resolved.location,
+                expected=record.bundle_sha256,
+                got=resolved.digest,
+                fix="somebody replaced the bundle: restore it, and find out who may write to the registry",
+            )
+    return len(moves)

@@ -1,0 +1,1 @@
+"""Models as bundles: graphs, manifests, the registry and the scorer."""

@@ -1,0 +1,305 @@
+"""Publishing to a Delta table: guarded commits of files that are written already; the only import of deltalake."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import Field as DeltaField
+from deltalake import Schema as DeltaSchema
+from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from scoretrail.errors import ConflictError, OutputTableError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from scoretrail.trail.run import OutputFile
+
+RUN_ID: Final = "scoretrail.run_id"
+"""The commit metadata that names the run."""
+_OWNER: Final = "scoretrail"
+_FILE: Final = re.compile(
+    r"(?:.*/)?(?P<kind>part|merged)-(?P<scope>[0-9a-f]{12})-(?P<key>[0-9a-f]{16})-(?P<index>\d+)-(?P<attempt>[0-9a-f]{8})\.parquet"
+)
+_APP: Final = "scoretrail/scope/"
+_HISTORY_COMMITS: Final = 1000
+"""How far back a run is looked for: an unfinished run is resumed within days, not after a thousand commits."""
+
+
+@dataclass(frozen=True)
+class LiveFile:
+    """A file that readers of the table see."""
+
+    path: str
+    scope: str
+    key: str
+    """First 16 digits of the work key; of the ledger entry for a merged file."""
+    is_merged: bool
+    rows: int
+    size_bytes: int
+    partition: dict[str, str | None]
+
+
+def file_name(scope: str, work_key: str, index: int, attempt: str, *, kind: str = "part") -> str:
+    """Return the name of an output file; no two attempts share one.
+
+    >>> file_name("0" * 12, "ab" * 32, 0, "deadbeef")
+    'part-000000000000-abababababababab-0-deadbeef.parquet'
+    """
+    return f"{kind}-{scope}-{work_key[:16]}-{index}-{attempt}.parquet"
+
+
+class OutputTable:
+    """One Delta table of ours, as it stood when it was last loaded."""
+
+    def __init__(self, uri: str, options: Mapping[str, str] | None = None) -> None:
+        """Load the table, if it is there.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        self.uri = uri
+        self._options = dict(options or {})
+        self._table: DeltaTable | None = None
+        self.reload()
+
+    @property
+    def exists(self) -> bool:
+        """Whether there was a table when it was last loaded."""
+        return self._table is not None
+
+    @property
+    def version(self) -> int | None:
+        """The version that was last loaded."""
+        return None if self._table is None else self._table.version()
+
+    def reload(self) -> None:
+        """Load the table's newest version.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        try:
+            self._table = DeltaTable(self.uri, storage_options=self._options or None)
+        except TableNotFoundError:
+            self._table = None
+        except (DeltaError, OSError) as error:
+            raise StorageError("the output table cannot be read", where=self.uri, got=_first_line(error)) from error
+
+    def create(self, schema: pa.Schema, partition_by: Sequence[str], description: str, retention_days: int) -> None:
+        """Create the table; one that somebody else created meanwhile is loaded instead.
+
+        Raises:
+            StorageError: it can neither be created nor read.
+        """
+        interval = f"interval {retention_days} days"
+        try:
+            self._table = DeltaTable.create(
+                self.uri,
+                DeltaSchema.from_arrow(schema),
+                mode="error",
+                partition_by=list(partition_by) or None,
+                name=_OWNER,
+                description=description,
+                configuration={
+                    "delta.logRetentionDuration": interval,
+                    "delta.deletedFileRetentionDuration": interval,
+                },
+                storage_options=self._options or None,
+            )
+        except (DeltaError, OSError) as error:
+            self.reload()
+            if self._table is None:
+                raise StorageError(
+                    "the output table cannot be created", where=self.uri, got=_first_line(error)
+                ) from error
+
+    def check(self, schema: pa.Schema, partition_by: Sequence[str]) -> list[str]:
+        """Return the columns of ``schema`` that the table lacks, all of them at the end.
+
+        Raises:
+            OutputTableError: the table is not ours, or has other columns, types or partitions.
+        """
+        table = self._loaded()
+        if table.metadata().name != _OWNER:
+            raise OutputTableError(
+                "the output table was not made by Scoretrail",
+                where=self.uri,
+                got=f"a table named {table.metadata().name!r}",
+                fix="choose another --output",
+            )
+        if list(table.metadata().partition_columns) != list(partition_by):
+            raise OutputTableError(
+                "the output table is partitioned in another way",
+                where=self.uri,
+                expected=", ".join(partition_by) or "no partitions",
+                got=", ".join(table.metadata().partition_columns) or "no partitions",
+                fix="choose another --output, or the same --partition-by as before",
+            )
+        there = pa.schema(table.schema().to_arrow())
+        for wanted in schema:
+            if wanted.name in there.names and _plain(there.field(wanted.name).type) != _plain(wanted.type):
+                raise OutputTableError(
+                    f"column {wanted.name!r} of the output table has another type",
+                    where=self.uri,
+                    expected=str(wanted.type),
+                    got=str(there.field(wanted.name).type),
+                    fix="choose another --output",
+                )
+        lost = [name for name in there.names if name not in schema.names]
+        if lost:
+            raise OutputTableError(
+                "the output table has columns that this run does not write",
+                where=self.uri,
+                got=", ".join(lost),
+                fix="choose another --output: models with other classes or views have tables of their own",
+            )
+        return [name for name in schema.names if name not in there.names]
+
+    def add_columns(self, schema: pa.Schema, names: Sequence[str]) -> None:
+        """Add columns at the end, in a commit of its own: delta-rs ignores a wider schema in silence.
+
+        Raises:
+            ConflictError: somebody else changed the table meanwhile.
+        """
+        fields = [DeltaField.from_arrow(schema.field(name)) for name in names]
+        try:
+            self._loaded().alter.add_columns(fields)
+        except (DeltaError, OSError) as error:
+            raise ConflictError("columns cannot be added", where=self.uri, got=_first_line(error)) from error
+        self.reload()
+
+    def live_files(self) -> list[LiveFile]:
+        """Return the files that readers see.
+
+        Raises:
+            OutputTableError: one of them was not written by Scoretrail.
+        """
+        if self._table is None:
+            return []
+        actions = pa.table(self._table.get_add_actions(flatten=False)).to_pydict()
+        partitions = actions.get("partition") or actions.get("partition_values") or [{}] * len(actions["path"])
+        return [
+            self._live(path, rows, size, partition)
+            for path, rows, size, partition in zip(
+                actions["path"], actions["num_records"], actions["size_bytes"], partitions, strict=True
+            )
+        ]
+
+    def _live(self, path: str, rows: int | None, size: int, partition: Mapping[str, Any] | None) -> LiveFile:
+        found = _FILE.fullmatch(path)
+        if not found or rows is None:
+            raise OutputTableError(
+                "the output table has a live file that Scoretrail did not write",
+                where=f"{self.uri}/{path}",
+                fix="restore the table to a version before it, or choose another --output",
+            )
+        values = {key: None if value is None else str(value) for key, value in (partition or {}).items()}
+        return LiveFile(path, found["scope"], found["key"], found["kind"] == "merged", rows, size, values)
+
+    def scope_versions(self, scopes: Iterable[str]) -> dict[str, int]:
+        """Return each scope's guard version, 0 for one that was never published."""
+        if self._table is None:
+            return dict.fromkeys(scopes, 0)
+        return {scope: self._table.transaction_version(_APP + scope) or 0 for scope in scopes}
+
+    def version_of_run(self, run_id: str) -> int | None:
+        """Return the table version that a run's commit made, or None."""
+        for entry in self.history(_HISTORY_COMMITS):
+            if entry.get(RUN_ID) == run_id:
+                return int(entry["version"])
+        return None
+
+    def history(self, commits: int | None = None) -> list[dict[str, Any]]:
+        """Return commit infos, newest first."""
+        return [] if self._table is None else list(self._table.history(commits))
+
+    def commit(
+        self,
+        *,
+        adds: Sequence[OutputFile],
+        removes: Sequence[LiveFile],
+        guard: Mapping[str, int],
+        metadata: Mapping[str, str],
+        data_change: bool = True,
+    ) -> int:
+        """Swap files in one commit and return the version it made.
+
+        Args:
+            adds: files that lie below the table already.
+            removes: live files that go.
+            guard: scope -> the guard version that the caller planned on; each is raised by one in the same commit.
+            metadata: what the commit says of itself.
+            data_change: False where the rows stay as they are and only their files change.
+
+        Raises:
+            ConflictError: a scope moved since the plan, or a concurrent commit touched the same files.
+        """
+        self.reload()
+        table = self._loaded()
+        moved = {scope for scope, version in self.scope_versions(guard).items() if version != guard[scope]}
+        if moved:
+            raise ConflictError(
+                "another run published into the same scope", where=self.uri, got=f"{len(moved)} scopes moved"
+            )
+        now_ms = int(time.time() * 1000)
+        actions: list[AddAction | RemoveAction] = [
+            AddAction(file.path, file.size_bytes, file.partition, now_ms, data_change, file.stats)
+            for file in adds
+        ]
+        actions += [
+            RemoveAction(file.path, data_change, now_ms, file.size_bytes, file.partition)
+            for file in removes
+        ]
+        properties = CommitProperties(
+            custom_metadata=dict(metadata),
+            app_transactions=[Transaction(_APP + scope, version + 1) for scope, version in guard.items()],
+        )
+        try:
+            table.create_write_transaction(
+                actions,
+                mode="append",
+                schema=table.schema(),
+                partition_by=list(table.metadata().partition_columns),
+                commit_properties=properties,
+            )
+        except (CommitFailedError, DeltaProtocolError) as error:
+            raise ConflictError("another commit was faster", where=self.uri, got=_first_line(error)) from error
+        except (DeltaError, OSError) as error:
+            raise StorageError("the commit failed", where=self.uri, got=_first_line(error)) from error
+        self.reload()
+        return self._loaded().version()
+
+    def superseded_files(self, retention_hours: int) -> list[str]:
+        """Return the files that the log removed longer than ``retention_hours`` ago and that still lie there."""
+        return list(
+            self._loaded().vacuum(retention_hours=retention_hours, dry_run=True, enforce_retention_duration=False)
+        )
+
+    def column_comments(self) -> dict[str, str]:
+        """Return column -> comment."""
+        return {field.name: str(field.metadata.get("comment", "")) for field in self._loaded().schema().fields}
+
+    def to_pyarrow_dataset(self) -> Any:  # noqa: ANN401  (pyarrow.dataset is untyped)
+        """Return the table for reading."""
+        return self._loaded().to_pyarrow_dataset()
+
+    def _loaded(self) -> DeltaTable:
+        if self._table is None:
+            raise OutputTableError("there is no table here", where=self.uri, fix="`scoretrail batch score` makes one")
+        return self._table
+
+
+def _plain(type_: pa.DataType) -> str:
+    """Return a type's name without what Delta cannot keep apart (large and view variants)."""
+    return str(type_).removeprefix("large_").removesuffix("_view")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,1 @@
+"""What is written with every score, so that it can be found, checked and made again."""

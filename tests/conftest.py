@@ -1,0 +1,64 @@
+"""What holds for every test: markers by folder, a clean environment, no silent skip where all is required."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+#: A test in one of these folders carries the folder's marker.
+MARKER_OF_FOLDER = {"integration": "integration", "chaos": "chaos"}
+
+#: Settings of the person who runs the tests must not reach the code under test.
+SCRUBBED_PREFIXES = ("SCORETRAIL", "SPARK_", "PYSPARK_", "AWS_", "CLICOLOR")
+SCRUBBED = (
+    "COLUMNS",
+    "FORCE_COLOR",
+    "GITHUB_ACTIONS",  # makes typer and rich believe in a terminal
+    "LINES",
+    "NO_COLOR",
+    "PYTHONPATH",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+)
+
+
+def pytest_configure() -> None:
+    """Remove the settings before any module of ours is imported."""
+    for name in list(os.environ):
+        if name in SCRUBBED or name.startswith(SCRUBBED_PREFIXES):
+            del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests by their folder, so that none is forgotten."""
+    for item in items:
+        if item.path.is_relative_to(TESTS):
+            marker = MARKER_OF_FOLDER.get(item.path.relative_to(TESTS).parts[0])
+            if marker is not None:
+                item.add_marker(marker)
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """With ``REQUIRE_ALL=1``, turn a skip into a failure: whatever is absent must be installed first."""
+    if os.environ.get("REQUIRE_ALL") == "1" and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and REQUIRE_ALL=1: {report.longrepr}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Refuse the skip of a test."""
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Refuse the skip of a whole module."""
+    report = yield
+    refuse_skip(report)
+    return report

@@ -1,0 +1,111 @@
+"""One engine, one module: who may import which library, and what an entry point pulls in."""
+
+import subprocess
+import sys
+from collections.abc import Collection
+
+import pytest
+
+from tests.rules.source import ROOT, Module, modules
+
+#: The only modules that may import these libraries, in ``scoretrail`` and ``jobs`` alike.
+HOMES = {
+    "deltalake": {"scoretrail.table"},
+    "obstore": {"scoretrail.storage"},
+    "onnx": {"scoretrail.model.graph"},
+    "onnxruntime": {"scoretrail.model.scorer"},
+    "sqlglot": {"jobs.batch.predicate"},
+}
+
+#: What the core does not know at all, neither in its text nor through a library that it imports.
+FOREIGN_TO_CORE = {
+    "airflow",
+    "evidently",
+    "kafka",
+    "lightgbm",
+    "onnxmltools",
+    "pandas",
+    "pyspark",
+    "redis",
+    "skl2onnx",
+    "sklearn",
+}
+
+#: Loaded by what publishes, registers or describes, never by what scores.
+LOADED_IN = {
+    "deltalake": {"scoretrail.table"},
+    "onnx": {"scoretrail.model.graph", "scoretrail.model.registration"},
+}
+
+CORE = modules("scoretrail")
+ALL = modules()
+
+
+def violations(candidates: Collection[Module]) -> list[str]:
+    found = []
+    for module in candidates:
+        for root in sorted(module.imported_roots()):
+            foreign = module.name.startswith("scoretrail") and root in FOREIGN_TO_CORE | {"jobs"}
+            if foreign or module.name not in HOMES.get(root, {module.name}):
+                found.append(f"{module.name} imports {root}")
+    return found
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the top-level names in ``sys.modules`` after the statement, in a fresh interpreter."""
+    program = f"{statement}\nimport sys; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    return {module.partition(".")[0] for module in run.stdout.splitlines()[-1].split()}
+
+
+def unwelcome_in(name: str) -> set[str]:
+    """Return what may not be loaded when the module ``name`` is imported."""
+    return FOREIGN_TO_CORE | {engine for engine, homes in LOADED_IN.items() if name not in homes}
+
+
+def test_one_engine_one_module() -> None:
+    assert violations(ALL) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("jobs.batch.plan", "import deltalake", "jobs.batch.plan imports deltalake"),
+        ("scoretrail.scoring", "def f():\n    from onnx import helper", "scoretrail.scoring imports onnx"),
+        ("scoretrail.digest", "import pyspark.sql", "scoretrail.digest imports pyspark"),
+        (
+            "scoretrail.log",
+            "import importlib\nimportlib.import_module('redis')",
+            "scoretrail.log imports redis",
+        ),
+        ("scoretrail.config", "from jobs import cli", "scoretrail.config imports jobs"),
+    ],
+)
+def test_a_forbidden_import_is_found(name: str, text: str, expected: str) -> None:
+    assert violations([Module(name=name, text=text)]) == [expected]
+
+
+def test_an_engine_is_welcome_at_home() -> None:
+    home = Module(name="scoretrail.model.scorer", text="import onnxruntime\nimport numpy as np")
+    assert violations([home]) == []
+
+
+def test_every_home_exists() -> None:
+    homes = set().union(*HOMES.values(), *LOADED_IN.values())
+    assert homes <= {module.name for module in ALL}
+
+
+@pytest.mark.parametrize("name", [module.name for module in CORE])
+def test_a_module_of_the_core_loads_no_foreign_engine(name: str) -> None:
+    assert loaded_by(f"import {name}") & unwelcome_in(name) == set()
+
+
+def test_the_command_line_starts_without_engines() -> None:
+    assert loaded_by("import jobs.cli") & {*FOREIGN_TO_CORE, "onnx", "onnxruntime", "sqlglot"} == set()
+
+
+def test_a_loaded_engine_is_seen() -> None:
+    assert "onnxruntime" in loaded_by("import onnxruntime")
