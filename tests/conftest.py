@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+#: Models, and bundles registered once per session, for every folder of tests.
+pytest_plugins = ("tests.factory.fixture",)
+
 TESTS = Path(__file__).parent
 
 #: A test in one of these folders carries the folder's marker.

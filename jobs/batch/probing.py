@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jobs.batch.listing import InputFile, InputRoot
     from jobs.batch.predicate import Predicate
-    from jobs.batch.session import SparkEngine
+    from jobs.batch.engine import SparkEngine
     from jobs.progress import Progress
 
 _SPLIT_FILES: Final = 500

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobs.batch.listing import InputFile, InputRoot
-    from jobs.batch.session import SparkEngine
+    from jobs.batch.engine import SparkEngine
     from jobs.progress import Progress
     from scoretrail.clock import Clock
     from scoretrail.config import ResolvedSettings, Settings

@@ -1,4 +1,4 @@
-"""Spark as a scheduler: a session that starts when it is first needed, and tasks that are spread over it."""
+"""The Spark session, and tasks that are spread over it; the only module of a batch run that imports pyspark."""
 
 from __future__ import annotations
 
@@ -36,106 +36,49 @@ _TASK_FAILURES: Final = 4
 _WORKER_ERROR: Final = re.compile(r"scoretrail\.errors\.(?P<name>\w+): (?P<text>.+?)(?:\n\n|\n\tat |\Z)", re.DOTALL)
 
 
-class SparkEngine:
-    """Runs functions over items on Spark."""
+def run(
+    context: SparkContext,
+    name: str,
+    splits: Sequence[Sequence[Item]],
+    function: Callable[[Iterator[Item], Any], Iterator[Result | ScoretrailError]],
+    shared: Any,  # noqa: ANN401
+    rows_of: Callable[[Result], int],
+    progress: Progress,
+) -> list[Result]:
+    """Return what ``function`` yields over all splits; see :meth:`jobs.batch.engine.SparkEngine.run`.
 
-    def __init__(self, settings: SparkSettings, name: str) -> None:
-        """Remember how to start; nothing starts yet.
+    Raises:
+        ScoretrailError: what a task yielded.
+        RetryLaterError: Spark gave up on a task.
+    """
+    broadcast = context.broadcast(shared)
+    rows = context.accumulator(0)
+    failures: Any = context.accumulator([], _ListParam())
 
-        Args:
-            settings: master and properties.
-            name: the application's name.
-        """
-        self._settings = settings
-        self._name = name
-        self._session: SparkSession | None = None
+    def task(items: Iterator[tuple[Item, ...]]) -> Iterator[Result | ScoretrailError]:
+        for split in items:
+            for result in function(iter(split), broadcast.value):
+                if isinstance(result, ScoretrailError):
+                    failures.add([result])
+                else:
+                    rows.add(rows_of(result))
+                yield result
 
-    @property
-    def is_local(self) -> bool:
-        """Whether tasks run on this machine, which then may as well do small things itself."""
-        return bool(_LOCAL.match(self._settings.master)) and "PYSPARK_GATEWAY_PORT" not in os.environ
-
-    @property
-    def has_started(self) -> bool:
-        """Whether there is a session."""
-        return self._session is not None
-
-    def session(self) -> SparkSession:
-        """Return the session, starting it at the first call.
-
-        Raises:
-            DependencyError: Java is missing, or not one that Spark runs on.
-        """
-        if self._session is None:
-            self._session = _start(self._settings, self._name)
-        return self._session
-
-    def parallelism(self) -> int:
-        """Return how many tasks run at once."""
-        return int(self.session().sparkContext.defaultParallelism)
-
-    def spark_version(self) -> str:
-        """Return Spark's version."""
-        import pyspark  # noqa: PLC0415
-
-        return str(pyspark.__version__)
-
-    def stop(self) -> None:
-        """End the session, if there is one."""
-        if self._session is not None:
-            self._session.stop()
-            self._session = None
-
-    def run(
-        self,
-        splits: Sequence[Sequence[Item]],
-        function: Callable[[Iterator[Item], Any], Iterator[Result | ScoretrailError]],
-        shared: Any,  # noqa: ANN401  (whatever the function takes)
-        rows_of: Callable[[Result], int],
-        progress: Progress,
-    ) -> list[Result]:
-        """Return what ``function`` yields over the items of all splits, one task per split, in no order.
-
-        Args:
-            splits: the items of each task.
-            function: takes a split's items and ``shared``; an error that it yields ends the run.
-            shared: broadcast once to every executor.
-            rows_of: how many rows a result stands for, for progress.
-            progress: is told of tasks and rows as Spark reports them.
-
-        Raises:
-            ScoretrailError: what a task yielded.
-            RetryLaterError: Spark gave up on a task.
-        """
-        context = self.session().sparkContext
-        broadcast = context.broadcast(shared)
-        rows = context.accumulator(0)
-        failures: Any = context.accumulator([], _ListParam())
-
-        def task(items: Iterator[tuple[Item, ...]]) -> Iterator[Result | ScoretrailError]:
-            for split in items:
-                for result in function(iter(split), broadcast.value):
-                    if isinstance(result, ScoretrailError):
-                        failures.add([result])
-                    else:
-                        rows.add(rows_of(result))
-                    yield result
-
-        group = f"scoretrail-{id(broadcast):x}"
-        context.setJobGroup(group, self._name)
-        with _watched(context, group, rows, failures, progress):
-            try:
-                results = context.parallelize([tuple(split) for split in splits], len(splits)).mapPartitions(task).collect()
-            except (Py4JError, PySparkException) as error:
-                if failures.value:
-                    raise failures.value[0] from None
-                raise _translated(error) from error
-            finally:
-                broadcast.unpersist()
-        failed = [result for result in results if isinstance(result, ScoretrailError)]
-        if failed:
-            raise failed[0]
-        return results  # type: ignore[return-value]
+    group = f"scoretrail-{id(broadcast):x}"
+    context.setJobGroup(group, name)
+    with _watched(context, group, rows, failures, progress):
+        try:
+            results = context.parallelize([tuple(split) for split in splits], len(splits)).mapPartitions(task).collect()
+        except (Py4JError, PySparkException) as error:
+            if failures.value:
+                raise failures.value[0] from None
+            raise _translated(error) from error
+        finally:
+            broadcast.unpersist()
+    failed = [result for result in results if isinstance(result, ScoretrailError)]
+    if failed:
+        raise failed[0]
+    return results  # type: ignore[return-value]
 
 
 class _ListParam(AccumulatorParam[list[Any]]):
@@ -183,7 +126,13 @@ def _watched(
             progress.update(rows.value, 0)
 
 
-def _start(settings: SparkSettings, name: str) -> SparkSession:
+def start(settings: SparkSettings, name: str) -> SparkSession:
+    """Return a session.
+
+    Raises:
+        DependencyError: Java is missing, or not one that Spark runs on.
+        EngineError: Spark cannot start.
+    """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(name)
     for key, value in _properties(settings).items():

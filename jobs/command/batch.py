@@ -55,7 +55,7 @@ def score(
     """Score what is not scored yet, and publish it in one commit."""
     from jobs.batch.request import BatchRequest, outcome_of
     from jobs.batch.run import BatchRun
-    from jobs.batch.session import SparkEngine
+    from jobs.batch.engine import SparkEngine
 
     invocation.override({"spark.master": master, "batch.max_reject_ratio": max_reject_ratio})
     request = BatchRequest(

@@ -27,9 +27,7 @@ def show(
         terminal.table("settings", ("setting", "value", "origin"), [(name, _shown(v), o) for name, v, o in rows])
     else:
         terminal.table("settings", ("setting", "value"), [(name, _shown(value)) for name, value, _ in rows])
-    terminal.result(
-        {"settings": {name: {"value": value, "origin": o} if origin else value for name, value, o in rows}}
-    )
+    terminal.result({"settings": {name: {"value": value, "origin": o} if origin else value for name, value, o in rows}})
     if not origin:
         terminal.next("scoretrail config show --origin")
 

@@ -142,7 +142,9 @@ def check_import(module: str, distribution: str | None = None) -> Finding:
     package = distribution or module
     version = installed_version(package)
     if version is None:
-        return Finding(check=package, found="none", cause="it is not installed", fix=installer_line("install", _wanted(package)))
+        return Finding(
+            check=package, found="none", cause="it is not installed", fix=installer_line("install", _wanted(package))
+        )
     command = [sys.executable, "-W", "ignore", "-c", _IMPORT, module]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_LIMIT_S)

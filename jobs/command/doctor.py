@@ -11,6 +11,8 @@ from jobs.command.invocation import Invocation
 from scoretrail.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobs.command.finding import Finding
     from scoretrail.config import Settings
 
@@ -40,13 +42,22 @@ def doctor(
     for finding in bad:
         terminal.text(f"{finding.mark} {finding.check}: {finding.cause}\n    {finding.fix}")
     terminal.result({"ok": not bad, "findings": [_as_json(finding) for finding in findings]})
+    refuse(bad, len(findings))
+    terminal.next("scoretrail model list" if spark else "scoretrail doctor --spark")
+
+
+def refuse(bad: Sequence[Finding], checks: int) -> None:
+    """Raise if a check failed.
+
+    Raises:
+        ConfigurationError: one did.
+    """
     if bad:
         raise ConfigurationError(
-            f"{len(bad)} of {len(findings)} checks failed",
+            f"{len(bad)} of {checks} checks failed",
             got=", ".join(finding.check for finding in bad),
             fix="run the line that stands under each",
         )
-    terminal.next("scoretrail model list" if spark else "scoretrail doctor --spark")
 
 
 def examine(settings: Settings) -> list[Finding]:

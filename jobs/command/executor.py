@@ -10,7 +10,7 @@ from jobs.command.finding import Finding, first_line
 from scoretrail.errors import ScoretrailError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from pyspark import SparkContext
 
@@ -31,7 +31,7 @@ def check_executors(settings: SparkSettings) -> list[Finding]:
     Args:
         settings: name the master.
     """
-    from jobs.batch.session import SparkEngine
+    from jobs.batch.engine import SparkEngine
 
     engine = SparkEngine(settings, "scoretrail doctor")
     try:
@@ -49,8 +49,10 @@ def check_executors(settings: SparkSettings) -> list[Finding]:
     findings = [_judged(one) for one in seen]
     if len(seen) < expected:
         cause = f"{expected} executors are registered, and tasks reached {len(seen)}"
-        findings.append(Finding(check="executors", found=str(len(seen)), cause=cause, fix="free their cores, try again"))
-    return [Finding(check="Spark", found=f"{settings.master}, {expected} executors"), *findings]
+        findings.append(
+            Finding(check="executors", found=str(len(seen)), cause=cause, fix="free their cores, try again")
+        )
+    return [Finding(check="Spark", found=f"{settings.master}, executors: {expected}"), *findings]
 
 
 def look_around(imports: tuple[str, ...], stay_s: float) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def _seen(context: SparkContext) -> list[dict[str, Any]]:
     module = sys.modules[__name__]
     timer = threading.Timer(_LIMIT_S, context.cancelAllJobs)
     timer.start()
-    cloudpickle.register_pickle_by_value(module)
+    cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
     seen: dict[tuple[str, int], dict[str, Any]] = {}
     try:
         for _ in range(_ROUNDS):
@@ -101,12 +103,12 @@ def _seen(context: SparkContext) -> list[dict[str, Any]]:
             if len(seen) >= _executors(context):
                 break
     finally:
-        cloudpickle.unregister_pickle_by_value(module)
+        cloudpickle.unregister_pickle_by_value(module)  # type: ignore[no-untyped-call]
         timer.cancel()
     return [seen[key] for key in sorted(seen)]
 
 
-def _task(_: Iterator[int]) -> Iterator[dict[str, Any]]:
+def _task(_: Iterable[int]) -> Iterable[dict[str, Any]]:
     yield look_around(IMPORTS, _STAY_S)
 
 

@@ -30,9 +30,9 @@ class Finding:
 
 
 def first_line(error: BaseException) -> str:
-    """Return an error's first line, or its type where it says nothing.
+    r"""Return an error's first line, or its type where it says nothing.
 
-    >>> first_line(ValueError("no\\nmore")), first_line(KeyError())
+    >>> first_line(ValueError("no\nmore")), first_line(KeyError())
     ('no', 'KeyError')
     """
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -97,7 +97,11 @@ def entry(app: typer.Typer) -> Callable[[Callable[..., None]], Any]:
 
 
 def _handing_over(function: Callable[..., None]) -> Callable[..., None]:
-    """Return the function as typer is to see it: without the invocation, with a context and the common options."""
+    """Return the function as typer is to see it: without the invocation, with a context and the common options.
+
+    Raises:
+        TypeError: it does not take an invocation first.
+    """
     signature = inspect.signature(function, eval_str=True)
     first, *own = signature.parameters.values()
     if first.annotation is not Invocation:
@@ -113,6 +117,8 @@ def _handing_over(function: Callable[..., None]) -> Callable[..., None]:
         invocation.take(**{parameter.name: values.pop(parameter.name) for parameter in _COMMON})
         function(invocation, **values)
 
+    # The help is the docstring's prose; what may be raised is for readers of the code.
+    handed.__doc__ = inspect.cleandoc(function.__doc__ or "").partition("\n\nRaises:")[0]
     keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *_COMMON)]
     handed.__signature__ = inspect.Signature([_CONTEXT, *keywords])  # type: ignore[attr-defined]
     return handed

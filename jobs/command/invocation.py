@@ -59,6 +59,9 @@ class Invocation:
 
         Args:
             settings: dotted name -> value; None leaves the other layers in force.
+
+        Raises:
+            RuntimeError: they were asked for already.
         """
         if "resolved" in vars(self):
             msg = "the settings were resolved already"
@@ -118,7 +121,11 @@ class Invocation:
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """Return the name and the value of ``SECTION.KEY=VALUE``; a value in brackets is JSON."""
+    """Return the name and the value of ``SECTION.KEY=VALUE``; a value in brackets is JSON.
+
+    Raises:
+        UsageError: it is something else, or holds a secret.
+    """
     name, equals, value = text.partition("=")
     if not equals or "." not in name:
         raise UsageError("--set cannot be understood", expected="SECTION.KEY=VALUE", got=repr(text))

@@ -44,7 +44,9 @@ def check_clock(clock: Clock, installed_at: datetime | None = None) -> Finding:
     found = now.isoformat(timespec="seconds")
     mend = "set the clock: sudo timedatectl set-ntp true"
     if now < installed_at - _SLACK:
-        cause = f"it is before the time at which this program was installed, {installed_at.isoformat(timespec='seconds')}"
+        cause = (
+            f"it is before the time at which this program was installed, {installed_at.isoformat(timespec='seconds')}"
+        )
         return Finding(check="clock", found=found, cause=cause, fix=mend)
     drift_s = _drift_s()
     if abs(drift_s) > _DRIFT_S:
@@ -83,7 +85,9 @@ def check_places(settings: Settings, environment: Mapping[str, str] = os.environ
     registry = normalise_uri(settings.registry.uri)
     spark = environment.get("SPARK_LOCAL_DIRS") or settings.spark.conf.get("spark.local.dir") or tempfile.gettempdir()
     return [
-        _check_remote("registry", registry, settings) if "://" in registry else check_folder("registry", Path(registry)),
+        _check_remote("registry", registry, settings)
+        if "://" in registry
+        else check_folder("registry", Path(registry)),
         check_folder("working folder", Path.cwd()),
         *(check_folder("Spark's local folder", Path(folder)) for folder in spark.split(",")),
     ]
@@ -141,4 +145,4 @@ def _check_remote(check: str, uri: str, settings: Settings) -> Finding:
 def _drift_s() -> float:
     """Return how far the file system's time is from the clock's; they differ where a folder lies on another machine."""
     with tempfile.NamedTemporaryFile() as file:
-        return os.stat(file.name).st_mtime - time.time()
+        return Path(file.name).stat().st_mtime - time.time()

@@ -34,7 +34,8 @@ def list_models(
     found = [_listed(registry, model, version) for model in names for version in registry.versions(model)]
     columns = ("model", "version", "aliases", "task", "registered", "owner")
     if found:
-        terminal.table(place, columns, [[one[column] for column in columns] for one in found])
+        shown = [{**one, "registered": _to_the_second(one["registered"])} for one in found]
+        terminal.table(place, columns, [[one[column] for column in columns] for one in shown])
     else:
         terminal.text(f"There are no models in {place}.")
     terminal.result({"registry": place, "models": found})
@@ -143,7 +144,8 @@ def history(invocation: Invocation, name: Name) -> None:
     records = invocation.registry.history(_known(invocation, name))
     columns = ("number", "at", "alias", "version", "bundle", "reason")
     if records:
-        terminal.table(name, columns, [(r.number, r.at, r.alias, r.version, r.bundle_sha256[:12], r.reason) for r in records])
+        rows = [(r.number, _to_the_second(r.at), r.alias, r.version, r.bundle_sha256[:12], r.reason) for r in records]
+        terminal.table(name, columns, rows)
     else:
         terminal.text(f"No alias of {name} was ever set.")
     terminal.result({"model": name, "history": [dict(vars(record)) for record in records]})
@@ -158,7 +160,9 @@ def discard(invocation: Invocation, name: Name, version: Version) -> None:
     parse_version(version)
     removed = invocation.registry.discard(check_name(name), version)
     terminal = invocation.terminal
-    terminal.text(f"Removed {removed} files of an unfinished {name} {version}." if removed else "There was nothing to remove.")
+    terminal.text(
+        f"Removed {removed} files of an unfinished {name} {version}." if removed else "There was nothing to remove."
+    )
     terminal.result({"model": name, "version": version, "files_removed": removed})
     terminal.next("scoretrail model list")
 
@@ -188,7 +192,14 @@ def _listed(registry: Registry, name: str, version: str) -> dict[str, Any]:
     from scoretrail.errors import BundleError
 
     aliases = ", ".join(sorted(alias for alias, stands in registry.aliases(name).items() if stands == version))
-    listed = {"model": name, "version": version, "aliases": aliases, "task": "unreadable", "registered": "", "owner": ""}
+    listed = {
+        "model": name,
+        "version": version,
+        "aliases": aliases,
+        "task": "unreadable",
+        "registered": "",
+        "owner": "",
+    }
     try:
         manifest = registry.manifest(name, version)
     except BundleError:
@@ -198,6 +209,10 @@ def _listed(registry: Registry, name: str, version: str) -> dict[str, Any]:
         "registered": manifest.created_at,
         "owner": manifest.card.owner,
     }
+
+
+def _to_the_second(at: str) -> str:
+    return f"{at[:19]}Z" if at else ""
 
 
 def _moved(invocation: Invocation, name: str, record: AliasRecord) -> None:

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S: Final = 5.0
 """Often enough to see that something moves, seldom enough for a scheduler's log."""
+_BAR_WIDTH: Final = 12
+"""What 80 columns leave beside the figures."""
 _HOUR_S: Final = 3600
 _MINUTE_S: Final = 60
+_MILLION: Final = 1_000_000
+_THOUSAND: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,7 @@ class Pace:
     @property
     def ratio(self) -> float:
         """The share that is done, 0 to 1, by rows where their total is known."""
-        done, total = (
-            (self.done_rows, self.total_rows) if self.total_rows else (self.done_tasks, self.total_tasks)
-        )
+        done, total = (self.done_rows, self.total_rows) if self.total_rows else (self.done_tasks, self.total_tasks)
         return min(done / total, 1.0) if total else 1.0
 
     @property
@@ -60,6 +62,28 @@ class Pace:
         if self.remaining_s is not None and self.ratio < 1:
             parts.append(f"{duration(self.remaining_s)} left")
         return " · ".join(parts)
+
+    @property
+    def brief(self) -> str:
+        """Everything that fits beside a bar in 80 columns.
+
+        >>> Pace(total_rows=8_000_000, total_tasks=64, done_rows=2_000_000, done_tasks=16, seconds=4.0).brief
+        '2.0M of 8.0M rows · 16/64 tasks · 500k rows/s · 12 s left'
+        """
+        parts = [f"{self.done_tasks}/{self.total_tasks} tasks"]
+        if self.total_rows is not None:
+            parts.insert(0, f"{_brief(self.done_rows)} of {_brief(self.total_rows)} rows")
+        if self.rows_per_s is not None:
+            parts.append(f"{_brief(self.rows_per_s)} rows/s")
+        if self.remaining_s is not None and self.ratio < 1:
+            parts.append(f"{duration(self.remaining_s)} left")
+        return " · ".join(parts)
+
+
+def _brief(number: float) -> str:
+    if number >= _MILLION:
+        return f"{number / _MILLION:.1f}M"
+    return f"{number / _THOUSAND:.0f}k" if number >= 10 * _THOUSAND else f"{number:.0f}"
 
 
 def duration(seconds: float) -> str:
@@ -173,20 +197,20 @@ class BarProgress:
 
     def start(self, total_rows: int | None, total_tasks: int, what: str = "scoring") -> None:
         """Draw an empty bar."""
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self.stop()
         pace = self._count.begin(total_rows, total_tasks)
-        columns = ("{task.description}", BarColumn(bar_width=24), TaskProgressColumn(), TextColumn("{task.fields[pace]}"))
+        columns = ("{task.description}", BarColumn(bar_width=_BAR_WIDTH), TextColumn("{task.fields[pace]}"))
         self._bar = Progress(*columns, console=self._console)
-        self._task = self._bar.add_task(what, total=1.0, pace=str(pace))
+        self._task = self._bar.add_task(what, total=1.0, pace=pace.brief)
         self._bar.start()
 
     def update(self, done_rows: int, done_tasks: int) -> None:
         """Draw the bar as far as it is."""
         pace = self._count.pace(done_rows, done_tasks)
         if pace is not None:
-            self._bar.update(self._task, completed=pace.ratio, pace=str(pace))
+            self._bar.update(self._task, completed=pace.ratio, pace=pace.brief)
 
     def stop(self) -> None:
         """Leave the bar as it is, and the cursor below it."""

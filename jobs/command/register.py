@@ -54,6 +54,7 @@ def register(
     invocation: Invocation,
     name: Name,
     version: Version,
+    *,
     onnx: Annotated[Path, _file("The model.")],
     features: Annotated[str, typer.Option(metavar="FILE.py:VIEW", help="Feature code, and the view's name in it.")],
     training_data: Annotated[
@@ -63,15 +64,15 @@ def register(
     golden: Annotated[Path | None, _file("Parquet file with the golden rows; default a sample.")] = None,
     alias: Annotated[str | None, typer.Option(help="Let this alias stand for the version.")] = None,
     metrics: Annotated[Path | None, _file("YAML or JSON: {auc: 0.62, …}", _CARD)] = None,
-    card: Annotated[
-        Path | None, _file("YAML: owner, intended_use, limitations, changes, licence.", _CARD)
-    ] = None,
+    card: Annotated[Path | None, _file("YAML: owner, intended_use, limitations, changes, licence.", _CARD)] = None,
     owner: Annotated[str | None, _option("Who answers for it.", _CARD)] = None,
     intended_use: Annotated[str | None, _option("What it is for.", _CARD)] = None,
     limitations: Annotated[str | None, _option("What it is not for.", _CARD)] = None,
     changes: Annotated[str | None, _option("What changed since the version before.", _CARD)] = None,
     licence: Annotated[str | None, _option("Its licence.", _CARD)] = None,
-    task: Annotated[Task | None, _option("Default: what the graph says.", _DECISION)] = None,
+    task: Annotated[
+        Task | None, _option("binary, multiclass or regression; default: what the graph says.", _DECISION, "TASK")
+    ] = None,
     classes: Annotated[str | None, _option("Class labels, where the graph names none.", _DECISION, "A,B,C")] = None,
     threshold: Annotated[float | None, _option("The second class from this score on (0.5).", _DECISION)] = None,
     guard_min: Annotated[float | None, _option("Reject rows with a lower score.", _DECISION)] = None,
@@ -109,18 +110,13 @@ def register(
     code = _feature_code(features)
     data = _training_data(invocation, code.view, training_data) if training_data else None
     golden_rows = _golden(golden) if golden else None
-    records = data.records if data else golden_rows
-    if records is None:
-        raise UsageError(
-            "there are no rows to prove the model on", fix="give --training-data PATH, or --golden FILE, or both"
-        )
     request = Registration(
         name=name,
         version=version,
         onnx=onnx.read_bytes(),
         features=code.source,
         view_name=code.view_name,
-        records=records,
+        records=_proof_records(data, golden_rows),
         golden=golden_rows,
         task=task.value if task else None,
         classes=statement.classes(classes),
@@ -224,6 +220,19 @@ def _golden(file: Path) -> pa.Table:
                 fix="give them as --training-data, of which a sample is taken",
             )
         return parquet.read()
+
+
+def _proof_records(data: TrainingData | None, golden: pa.Table | None) -> pa.Table:
+    """Return the rows a model is proven on.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if data is None and golden is None:
+        raise UsageError(
+            "there are no rows to prove the model on", fix="give --training-data PATH, or --golden FILE, or both"
+        )
+    return data.records if data else golden
 
 
 def _tell(invocation: Invocation, manifest: Manifest, bundle_sha256: str, alias: str | None) -> None:

@@ -87,8 +87,12 @@ def verify(invocation: Invocation, run_id: RunId, table: TableOption = None) -> 
     )
     expired = sum(finding.verdict == "expired" for finding in result.findings)
     invocation.terminal.facts(
-        f"run {run_id}", {**{f"{name} checked": count for name, count in result.checked.items()}, "expired": expired,
-                          "different": result.different}
+        f"run {run_id}",
+        {
+            **{f"{name} checked": count for name, count in result.checked.items()},
+            "expired": expired,
+            "different": result.different,
+        },
     )
     if result.findings:
         columns = ("verdict", "what", "where", "expected", "got")
@@ -104,7 +108,9 @@ def reproduce(
     invocation: Invocation,
     run_id: RunId,
     table: TableOption = None,
-    sample: Annotated[int | None, typer.Option(min=1, metavar="N", help="Pieces of work to look at; default all.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Pieces of work to look at; default all.")
+    ] = None,
     input_: Annotated[
         str | None, typer.Option("--input", metavar="ROOT", help="Where the input lies today, if it moved.")
     ] = None,

@@ -1,4 +1,4 @@
-"""What a registration is told in files and short options: card, metrics, parameters, guards, window; read and checked."""
+"""What a registration is told in files and short options, checked: card, metrics, parameters, guards, window."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def parameters(texts: Sequence[str]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(found, default=str)))
 
 
-def guards(minimum: float | None, maximum: float | None, cap_minimum: float | None, cap_maximum: float | None) -> Guards:
+def guards(
+    minimum: float | None, maximum: float | None, cap_minimum: float | None, cap_maximum: float | None
+) -> Guards:
     """Return the guards.
 
     Raises:
@@ -160,7 +162,11 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _mapping(file: Path) -> Mapping[str, Any]:
-    """Return a file's mapping; JSON is read as the YAML that it is."""
+    """Return a file's mapping; JSON is read as the YAML that it is.
+
+    Raises:
+        DataError: it holds none.
+    """
     try:
         value = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

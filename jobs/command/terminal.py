@@ -1,4 +1,4 @@
-"""What goes where: results on standard output, as tables for people or as one JSON object; all else on standard error."""
+"""What goes where: results on standard output, for people or as one JSON object; all else on standard error."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Terminal:
 
     # --- results, on standard output ----------------------------------------------------------------------------------
 
-    def result(self, value: Mapping[str, Json]) -> None:
-        """Print the command's result under ``--json``; call it once, whether or not it is asked for."""
+    def result(self, value: Mapping[str, Any]) -> None:
+        """Print the command's result, JSON values, under ``--json``; call it once, whether or not it is asked for."""
         self._has_result = True
         if self._as_json:
             # ASCII, so that it is valid JSON whatever the encoding of the stream is.

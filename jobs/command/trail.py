@@ -69,10 +69,14 @@ def find_rows(table: Any, key: str) -> list[dict[str, Any]]:  # noqa: ANN401  (a
     try:
         value = pa.scalar(text).cast(dataset.schema.field(name).type)
     except pa.ArrowInvalid as error:
-        raise UsageError(f"{text!r} is no value of column {name}", expected=str(dataset.schema.field(name).type)) from error
+        raise UsageError(
+            f"{text!r} is no value of column {name}", expected=str(dataset.schema.field(name).type)
+        ) from error
     rows: list[dict[str, Any]] = dataset.to_table(filter=ds.field(name) == value).to_pylist()
     if not rows:
-        raise TrailError(f"no row has {key}", where=table.uri, fix="it may have been rejected: look in the rejects table")
+        raise TrailError(
+            f"no row has {key}", where=table.uri, fix="it may have been rejected: look in the rejects table"
+        )
     return rows
 
 

@@ -68,13 +68,14 @@ def read_training(uri: str, view: FeatureView, options: Mapping[str, str]) -> Tr
     place = normalise_uri(uri)
     filesystem_, base = filesystem(place, options)
     base, files = _files(filesystem_, base, place, options)
-    hashes, groups = [], []
+    hashes: list[tuple[str, str]] = []
+    groups: list[_Group] = []
     for file in files:
         path = join(base, file.path)
         with reading(path), filesystem_.open_input_file(path) as opened:
             metadata = pq.read_metadata(opened)
             opened.seek(0)
-            hashes.append([file.path, digest.of_stream(opened)[0]])
+            hashes.append((file.path, digest.of_stream(opened)[0]))
         groups += [_Group(file, i, metadata.row_group(i).num_rows) for i in range(metadata.num_row_groups)]
     rows = sum(group.rows for group in groups)
     if not rows:
@@ -84,13 +85,17 @@ def read_training(uri: str, view: FeatureView, options: Mapping[str, str]) -> Tr
         info = filesystem_.get_file_info(join(base, file.path))
         if (info.size, info.mtime_ns or 0) != (file.size_bytes, file.mtime_ns):
             raise InputChangedError("training data changed while it was read", where=join(base, file.path))
-    return TrainingData(digest.of_json(hashes), rows, pa.Table.from_batches(parts))
+    return TrainingData(digest.of_json([list(pair) for pair in hashes]), rows, pa.Table.from_batches(parts))
 
 
 def _files(
     filesystem_: fs.FileSystem, base: str, place: str, options: Mapping[str, str]
 ) -> tuple[str, list[InputFile]]:
-    """Return the folder, and the files in it, sorted by path."""
+    """Return the folder, and the files in it, sorted by path.
+
+    Raises:
+        InputError: there is nothing there.
+    """
     try:
         info = filesystem_.get_file_info(base)
     except OSError as error:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.command.terminal import BAD, GOOD
 from scoretrail import digest
 from scoretrail.errors import BundleError, DifferenceError, ObjectExistsError, UsageError
-from scoretrail.model import signature
 from scoretrail.model import manifest as manifests
+from scoretrail.model import signature
 from scoretrail.model.bundle import golden_differences, open_bundle
 from scoretrail.storage import Storage, join
 
@@ -43,7 +43,7 @@ class Verified:
         return [
             (GOOD, "files", f"{self.files}, every byte as the manifest says ({self.bundle_sha256[:12]})"),
             (GOOD if self.signature == "trusted" else "", "signature", self.signature),
-            (GOOD, "alias records", f"{self.aliases} name this version, with this digest"),
+            (GOOD, "alias records", f"{self.aliases}, each with this digest" if self.aliases else "none names this version"),
             (BAD if self.golden_different else GOOD, "golden rows", golden),
         ]
 
@@ -75,9 +75,7 @@ def check_bundle(resolved: ResolvedBundle, registry: Registry, *, signed: bool) 
         files=len(manifest.files),
         signature="trusted" if signed else "there, not checked: no trusted keys are set" if there else "not signed",
         aliases=aliases,
-        golden_different=0
-        if bundle.repeats_bits
-        else golden_differences(bundle, resolved.files[manifests.GOLDEN]),
+        golden_different=0 if bundle.repeats_bits else golden_differences(bundle, resolved.files[manifests.GOLDEN]),
     )
 
 
@@ -118,7 +116,11 @@ def sign_bundle(resolved: ResolvedBundle, options: Mapping[str, str], key: Path,
 
 
 def _check_sums(resolved: ResolvedBundle) -> None:
-    """Compare every file with ``SHA256SUMS``, which also covers the card; a missing one proves nothing and is let be."""
+    """Compare every file with ``SHA256SUMS``, which also covers the card; where there is none, it proves nothing.
+
+    Raises:
+        BundleError: a file or its sum was changed.
+    """
     sums = resolved.files.get(manifests.SUMS)
     if sums is None:
         return

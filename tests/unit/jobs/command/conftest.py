@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +17,7 @@ from onnx import TensorProto, helper
 
 from jobs import cli
 
-FEATURES = '''\
+FEATURES = """\
 import pyarrow as pa
 
 from scoretrail.feature import FeatureView, Request
@@ -30,7 +29,7 @@ house = FeatureView(
     request=[Request("rooms", pa.float32(), minimum=0), Request("area", pa.float32(), description="square metres")],
     inputs=["rooms", "area"],
 )
-'''
+"""
 CARD = ("--owner", "team houses", "--intended-use", "tests", "--limitations", "all others")
 
 
@@ -43,7 +42,7 @@ class Answer:
     err: str
 
     @property
-    def object(self) -> Any:
+    def object(self) -> Any:  # noqa: ANN401  (JSON of any shape)
         """The one JSON object on standard output; anything more on it is an error here."""
         return json.loads(self.out)
 
@@ -54,7 +53,13 @@ Call = Callable[..., Answer]
 def linear_model(weights: tuple[float, float] = (2.0, 0.5)) -> bytes:
     """Return a regressor of two inputs as ONNX."""
     node = helper.make_node(
-        "LinearRegressor", ["x"], ["price"], domain="ai.onnx.ml", coefficients=list(weights), intercepts=[1.0], targets=1
+        "LinearRegressor",
+        ["x"],
+        ["price"],
+        domain="ai.onnx.ml",
+        coefficients=list(weights),
+        intercepts=[1.0],
+        targets=1,
     )
     graph = helper.make_graph(
         [node],
@@ -63,7 +68,7 @@ def linear_model(weights: tuple[float, float] = (2.0, 0.5)) -> bytes:
         [helper.make_tensor_value_info("price", TensorProto.FLOAT, [None, 1])],
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
 
 
 def houses(rows: int, seed: int = 1) -> pa.Table:
