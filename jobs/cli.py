@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 from typer.main import get_command
 
-from jobs.command import batch, config, doctor, model, register, runs, table, trail
+from jobs.command import batch, config, demo, doctor, model, register, runs, table, trail
 from jobs.command.frame import command, entry
 from jobs.command.invocation import Invocation
 from scoretrail import __version__
@@ -39,6 +39,7 @@ command(app, "trail")(trail.trail)
 app.add_typer(table.app, name="table")
 app.add_typer(config.app, name="config")
 command(app, "doctor")(doctor.doctor)
+command(app, "demo")(demo.demo)
 
 
 def _print_version(wanted: bool) -> None:

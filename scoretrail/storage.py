@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _S3_SCHEMES = ("s3", "s3a")
+_CLIENT_OPTIONS = frozenset(
+    {"allow_http", "allow_invalid_certificates", "connect_timeout", "timeout", "user_agent"}
+    | {"http1_only", "http2_only", "pool_idle_timeout", "pool_max_idle_per_host"}
+    | {"proxy_url", "proxy_ca_certificate", "proxy_excludes"}
+)
+"""Settings of the HTTP client; obstore panics when it finds one of them among the store's."""
 
 
 @dataclass(frozen=True)
@@ -257,13 +263,14 @@ def _s3(options: Mapping[str, str]) -> fs.S3FileSystem:
     return fs.S3FileSystem(**{key: value for key, value in arguments.items() if value})
 
 
-def _split_client_options(options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
+def _split_client_options(options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Separate the store's settings from those of its HTTP client, which deltalake keeps in one mapping."""
-    client: dict[str, Any] = {}
-    config: dict[str, str] = {}
+    client = {}
+    config = {}
     for key, value in options.items():
-        if key.lower().removeprefix("aws_") == "allow_http":
-            client["allow_http"] = value.lower() == "true"
+        plain = key.lower().removeprefix("aws_")
+        if plain in _CLIENT_OPTIONS:
+            client[plain] = value
         else:
             config[key] = value
     return config, client

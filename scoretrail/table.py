@@ -28,6 +28,8 @@ _FILE: Final = re.compile(
     r"(?:.*/)?(?P<kind>part|merged)-(?P<scope>[0-9a-f]{12})-(?P<key>[0-9a-f]{16})-(?P<index>\d+)-(?P<attempt>[0-9a-f]{8})\.parquet"
 )
 _APP: Final = "scoretrail/scope/"
+_STATS_COLUMNS: Final = "delta.dataSkippingStatsColumns"
+_STATS_NUMBER: Final = "delta.dataSkippingNumIndexedCols"
 _HISTORY_COMMITS: Final = 1000
 """How far back a run is looked for: an unfinished run is resumed within days, not after a thousand commits."""
 
@@ -92,8 +94,23 @@ class OutputTable:
         except (DeltaError, OSError) as error:
             raise StorageError("the output table cannot be read", where=self.uri, got=_first_line(error)) from error
 
-    def create(self, schema: pa.Schema, partition_by: Sequence[str], description: str, retention_days: int) -> None:
+    def create(
+        self,
+        schema: pa.Schema,
+        partition_by: Sequence[str],
+        description: str,
+        retention_days: int,
+        stats_column: str | None,
+    ) -> None:
         """Create the table; one that somebody else created meanwhile is loaded instead.
+
+        Args:
+            schema: its columns with their comments.
+            partition_by: names of the partition columns.
+            description: what it holds.
+            retention_days: how long the log and superseded files are kept.
+            stats_column: the one column, never null, whose range each file states; None where none does. The table must
+                know: readers of delta-rs take a range that a file does not state for `null` and pass over its rows.
 
         Raises:
             StorageError: it can neither be created nor read.
@@ -110,6 +127,7 @@ class OutputTable:
                 configuration={
                     "delta.logRetentionDuration": interval,
                     "delta.deletedFileRetentionDuration": interval,
+                    **({_STATS_COLUMNS: stats_column} if stats_column else {_STATS_NUMBER: "0"}),
                 },
                 storage_options=self._options or None,
             )
@@ -281,6 +299,11 @@ class OutputTable:
         return list(
             self._loaded().vacuum(retention_hours=retention_hours, dry_run=True, enforce_retention_duration=False)
         )
+
+    @property
+    def stats_column(self) -> str | None:
+        """The column whose range every file states, or None."""
+        return self._loaded().metadata().configuration.get(_STATS_COLUMNS)
 
     def column_comments(self) -> dict[str, str]:
         """Return column -> comment."""

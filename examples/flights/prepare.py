@@ -164,7 +164,9 @@ def _read(archive: bytes) -> pa.Table:
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             text = opened.read("flights.csv")
-        options = csv.ConvertOptions(column_types=_COLUMN_TYPES, include_columns=list(_COLUMN_TYPES))
+        options = csv.ConvertOptions(
+            column_types=_COLUMN_TYPES, include_columns=list(_COLUMN_TYPES), null_values=["", "NA"]
+        )
         return csv.read_csv(io.BytesIO(text), convert_options=options)
     except (zipfile.BadZipFile, KeyError, pa.ArrowException) as error:
         raise InputError(

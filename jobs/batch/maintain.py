@@ -135,7 +135,14 @@ def _merge(
     place, base = filesystem(table.uri, options)
     keys = sorted({key for file in files for key in (ledger.read(file.path).work_keys if file.is_merged else [file.key])})
     writer = MergedWriter(
-        place, base, files[0].scope, digest.of_json(keys), secrets.token_hex(4), files[0].partition, row_group_rows
+        place,
+        base,
+        files[0].scope,
+        digest.of_json(keys),
+        secrets.token_hex(4),
+        files[0].partition,
+        row_group_rows,
+        table.stats_column,
     )
     try:
         for file in files:

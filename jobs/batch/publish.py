@@ -66,7 +66,12 @@ def check_reject_limit(rows: Mapping[str, int], limit: float, rejects: Sequence[
 
 
 def prepare_table(
-    table: OutputTable, schema: pa.Schema, partition_by: Sequence[str], description: str, retention_days: int
+    table: OutputTable,
+    schema: pa.Schema,
+    partition_by: Sequence[str],
+    description: str,
+    retention_days: int,
+    stats_column: str | None,
 ) -> None:
     """Make sure that the table is there and has every column.
 
@@ -74,7 +79,7 @@ def prepare_table(
         OutputTableError: there is a table that does not fit.
     """
     if not table.exists:
-        table.create(schema, partition_by, description, retention_days)
+        table.create(schema, partition_by, description, retention_days, stats_column)
     missing = table.check(schema, partition_by)
     if missing:
         table.add_columns(schema, missing)

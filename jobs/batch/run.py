@@ -286,10 +286,12 @@ class BatchRun:
         manifest, days = bundle.manifest, self._settings.batch.retention_days
         names = [name for name, _ in frame.partition]
         scored_schema, rejects_schema = publish.schemas(manifest, frame.partition)
-        publish.prepare_table(frame.table, scored_schema, names, f"Scores of {manifest.name}", days)
+        event_time = manifest.view["event_time"]
+        publish.prepare_table(frame.table, scored_schema, names, f"Scores of {manifest.name}", days, event_time)
         rejects = OutputTable(self.rejects, self._options)
         if rejects.exists or any(message.rejects for message in messages):
-            publish.prepare_table(rejects, rejects_schema, names, f"Rows {manifest.name} refused", days)
+            # A refused row may have no event time: its files state no range.
+            publish.prepare_table(rejects, rejects_schema, names, f"Rows {manifest.name} refused", days, None)
         return frame.table, rejects
 
     def _record(

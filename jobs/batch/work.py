@@ -186,13 +186,13 @@ class _Outputs:
         self._partition = [(name, _arrow_type(type_)) for name, type_ in context.partition_by]
         names = [name for name, _ in context.partition_by]
         self._columns = prediction_columns(manifest, self._partition), reject_columns(manifest, self._partition)
-        event_time = manifest.view["event_time"]
+        stats_columns = (manifest.view["event_time"], None)  # a refused row may have none
         self._places = [filesystem(uri, context.options) for uri in (context.table, context.rejects)]
         self._writers = [
             PartitionedWriter(
-                Target(place, base, work.scope, work.key, attempt, context.row_group_rows), columns, names, event_time
+                Target(place, base, work.scope, work.key, attempt, context.row_group_rows), columns, names, stats
             )
-            for (place, base), columns in zip(self._places, self._columns, strict=True)
+            for (place, base), columns, stats in zip(self._places, self._columns, stats_columns, strict=True)
         ]
         self._cached: dict[str, pa.Array] = {}
 

@@ -53,20 +53,20 @@ class Target:
 class PartitionedWriter:
     """The output files of one piece of work."""
 
-    def __init__(self, target: Target, columns: Sequence[Column], partition_by: Sequence[str], event_time: str) -> None:
+    def __init__(self, target: Target, columns: Sequence[Column], partition_by: Sequence[str], stats_column: str | None) -> None:
         """Prepare to write; a file is opened when its first rows come.
 
         Args:
             target: where the files go.
             columns: the table's columns, partition columns included.
             partition_by: names of the partition columns.
-            event_time: the column whose range goes into Delta's statistics.
+            stats_column: the column whose range goes into Delta's statistics; None for none.
         """
         self._target = target
         self._partition_by = tuple(partition_by)
         self._names = [column.name for column in columns if column.name not in self._partition_by]
         self._types = {column.name: column.type for column in columns}
-        self._event_time = event_time
+        self._stats_column = stats_column
         self._open: dict[tuple[str | None, ...], _OpenFile] = {}
 
     def write(self, arrays: Mapping[str, pa.Array]) -> None:
@@ -118,7 +118,7 @@ class PartitionedWriter:
             )
             name = file_name(self._target.scope, self._target.work_key, len(self._open), self._target.attempt)
             path = posixpath.join(folder, name)
-            self._open[values] = _OpenFile(self._target, path, partition, self._event_time)
+            self._open[values] = _OpenFile(self._target, path, partition, self._stats_column)
         return self._open[values]
 
 
@@ -134,6 +134,7 @@ class MergedWriter:
         attempt: str,
         partition: dict[str, str | None],
         row_group_rows: int,
+        stats_column: str | None,
     ) -> None:
         """Prepare to write; the file is opened when its first rows come.
 
@@ -145,11 +146,12 @@ class MergedWriter:
             attempt: makes the name new.
             partition: the partition values of every row.
             row_group_rows: rows per row group.
+            stats_column: the column whose range goes into Delta's statistics; None for none.
         """
         target = Target(filesystem, base, scope, keys_digest, attempt, row_group_rows)
         name = file_name(scope, keys_digest, 0, attempt, kind="merged")
         folder = "/".join(f"{key}={_folder(value)}" for key, value in partition.items())
-        self._file = _OpenFile(target, posixpath.join(folder, name), partition, None)
+        self._file = _OpenFile(target, posixpath.join(folder, name), partition, stats_column)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -171,7 +173,7 @@ class _OpenFile:
     target: Target
     path: str
     partition: dict[str, str | None]
-    event_time: str | None
+    stats_column: str | None
     """The column whose range goes into Delta's statistics."""
     gathered: list[pa.RecordBatch] = field(default_factory=list)
     gathered_rows: int = 0
@@ -184,8 +186,8 @@ class _OpenFile:
     def add(self, batch: pa.RecordBatch) -> None:
         self.gathered.append(batch)
         self.gathered_rows += batch.num_rows
-        if batch.num_rows and self.event_time is not None:
-            edges = pc.min_max(batch.column(self.event_time))
+        if batch.num_rows and self.stats_column is not None:
+            edges = pc.min_max(batch.column(self.stats_column))
             low, high = edges["min"].as_py(), edges["max"].as_py()
             if low is not None:
                 self.earliest = min(filter(None, (self.earliest, low)))
@@ -201,8 +203,9 @@ class _OpenFile:
         stats: dict[str, Any] = {"numRecords": self.rows}
         if self.earliest is not None and self.latest is not None:
             # Delta reads these to the millisecond: round outwards, or readers would skip rows that match.
-            stats["minValues"] = {self.event_time: _milliseconds(self.earliest)}
-            stats["maxValues"] = {self.event_time: _milliseconds(self.latest + timedelta(microseconds=999))}
+            stats["nullCount"] = {self.stats_column: 0}
+            stats["minValues"] = {self.stats_column: _milliseconds(self.earliest)}
+            stats["maxValues"] = {self.stats_column: _milliseconds(self.latest + timedelta(microseconds=999))}
         return OutputFile(
             path=self.path,
             size_bytes=self._sink().size,

@@ -216,7 +216,7 @@ def _drawn(title: str, columns: Sequence[str], rows: list[Sequence[Cell]], right
 
 
 def _aligned(title: str, columns: Sequence[str], rows: list[Sequence[Cell]], right: list[bool]) -> str:
-    lines = [[shown_cell(cell) for cell in row] for row in rows]
+    lines = [[" ".join(shown_cell(cell).splitlines()) for cell in row] for row in rows]
     if any(columns):
         lines.insert(0, list(columns))
     widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(columns))]

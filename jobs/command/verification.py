@@ -37,14 +37,14 @@ class Verified:
 
     def rows(self) -> list[tuple[Cell, ...]]:
         """Return the findings as rows of a table."""
-        golden = (
-            f"{self.golden_different} rows give other bits here" if self.golden_different else "every bit as recorded"
-        )
+        different = self.golden_different
+        golden = f"{different} rows give other bits here" if different else "every bit as recorded"
+        aliases = f"{self.aliases}, each with this digest" if self.aliases else "none names this version"
         return [
             (GOOD, "files", f"{self.files}, every byte as the manifest says ({self.bundle_sha256[:12]})"),
             (GOOD if self.signature == "trusted" else "", "signature", self.signature),
-            (GOOD, "alias records", f"{self.aliases}, each with this digest" if self.aliases else "none names this version"),
-            (BAD if self.golden_different else GOOD, "golden rows", golden),
+            (GOOD, "alias records", aliases),
+            (BAD if different else GOOD, "golden rows", golden),
         ]
 
     def as_json(self) -> dict[str, Any]:

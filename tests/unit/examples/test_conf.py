@@ -41,7 +41,7 @@ def test_an_environment_says_nothing_that_the_base_says_already() -> None:
 def test_a_misspelt_setting_is_refused(tmp_path: Path) -> None:
     text = (CONF / "base.yaml").read_text(encoding="utf-8")
     (tmp_path / "base.yaml").write_text(text.replace("retention_days", "retention_day"), encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="did you mean batch.retention_days"):
+    with pytest.raises(ConfigurationError, match=r"did you mean batch\.retention_days"):
         config.load(folder=tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from jobs import cli
+from scoretrail.clock import SystemClock
+from scoretrail.model import manifest as manifests
+from scoretrail.model.registry import Registry
+from scoretrail.storage import Storage
 
 FEATURES = """\
 import pyarrow as pa
@@ -126,3 +131,33 @@ def program(*arguments: str, cwd: Path, **environment: str) -> Answer:
         timeout=120,
     )
     return Answer(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Register ``house`` 1.0.0 as champion, once for all tests, and return the registry."""
+    folder = tmp_path_factory.mktemp("pristine")
+    (folder / "model.onnx").write_bytes(linear_model())
+    (folder / "features.py").write_text(FEATURES, encoding="utf-8")
+    pq.write_table(houses(500), folder / "train.parquet")
+    place = str(folder / "registry")
+    files = ("--onnx", str(folder / "model.onnx"), "--features", f"{folder / 'features.py'}:house")
+    data = ("--training-data", str(folder / "train.parquet"), "--alias", "champion", "--quiet")
+    code = cli.run(["--set", f"registry.uri={place}", "model", "register", "house", "1.0.0", *files, *CARD, *data])
+    assert code == 0
+    return folder / "registry"
+
+
+@pytest.fixture
+def registered(call: Call, pristine: Path, tmp_path: Path) -> Path:
+    """Return the folder of ``house`` 1.0.0 in a registry of the test's own, which ``call`` finds."""
+    shutil.copytree(pristine, tmp_path / "registry")
+    return tmp_path / "registry" / "house" / "1.0.0"
+
+
+def publish_again(registered: Path, version: str, **changes: Any) -> None:  # noqa: ANN401  (fields of the manifest)
+    """Publish the registered files as a further version, without the proof that registration makes."""
+    manifest = manifests.parse((registered / manifests.MANIFEST).read_bytes())
+    files = {name: (registered / name).read_bytes() for name in manifest.files}
+    registry = Registry(Storage(str(registered.parents[1])), SystemClock())
+    registry.publish(manifest.model_copy(update={"version": version, **changes}), files)

@@ -1,0 +1,27 @@
+"""``scoretrail demo``: the example of a checkout, run from its root."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from jobs.command.invocation import Invocation  # noqa: TC001  (typer reads the signature)
+from scoretrail.errors import UsageError
+
+_PROGRAM: Final = Path("examples/flights/demo.py")
+
+
+def demo(invocation: Invocation) -> None:
+    """Score real flights from raw files to a table with a trail, in about a minute."""
+    if not _PROGRAM.is_file():
+        raise UsageError(
+            "the demo runs in a checkout of the project",
+            where=str(Path.cwd()),
+            expected=str(_PROGRAM),
+            fix="clone the repository and run `make demo` there",
+        )
+    # The example belongs to the checkout, not to the installed packages: find it from here.
+    sys.path.insert(0, str(Path.cwd()))
+    import_module("examples.flights.demo").run(invocation)
