@@ -34,7 +34,7 @@ _SEED: Final = 20131201
 _FIRST_US: Final = 1_385_856_000_000_000
 """2013-12-01 UTC; rows follow each other by a second."""
 
-VIEW: Final = b'''
+VIEW: Final = b"""
 import pyarrow as pa
 
 from scoretrail.feature import FeatureView, Request
@@ -52,7 +52,7 @@ orders = FeatureView(
     ],
     inputs=[f"f{i:02d}" for i in range(30)],
 )
-'''
+"""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, NewType, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Digest = NewType("Digest", str)
 """A sha256 as 64 lower-case hexadecimal digits."""
@@ -16,7 +16,7 @@ Digest = NewType("Digest", str)
 CHUNK_BYTES = 4 * 1024 * 1024
 """Read size when a file is hashed: large enough that hashing, not calls, is the cost (1.0 GiB/s/core)."""
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | tuple[Json, ...] | Mapping[str, Json] | None"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
 class Readable(Protocol):

@@ -1,4 +1,4 @@
-"""The shared middle of batch and stream: validate, derive, score, guard; one record batch in, scored rows and rejects out."""
+"""The shared middle of batch and stream: validate, derive, score, guard; a record batch in, scores and rejects out."""
 
 from __future__ import annotations
 
@@ -165,9 +165,10 @@ def _caps(guards: Guards) -> bool:
 def _labels(scores: NDArray[np.float64], headline: NDArray[np.float64], manifest: Manifest) -> NDArray[np.int64]:
     """Return the position of each row's class, -1 for a regressor."""
     if manifest.output.task == "binary":
-        return (headline >= manifest.threshold).astype(np.int64)
+        threshold = manifest.threshold if manifest.threshold is not None else np.inf  # the manifest always has one
+        return np.asarray(headline >= threshold, np.int64)
     if manifest.output.task == "multiclass" and len(scores):
-        return scores.argmax(axis=1)
+        return np.asarray(scores.argmax(axis=1), np.int64)
     return np.full(len(scores), -1, np.int64)
 
 
@@ -176,7 +177,7 @@ def _floats(values: NDArray[np.float64]) -> pa.Array:
 
 
 def _words(codes: NDArray[Any], words: list[str]) -> pa.Array:
-    """Return a dictionary of strings, null where the code is -1: repeated words cost a byte a row until they are written."""
+    """Return a dictionary of strings, null where the code is -1: a repeated word costs a byte a row."""
     missing = codes < 0
     indices = pa.array(codes.astype(np.int8 if len(words) < 128 else np.int32), mask=missing if missing.any() else None)  # noqa: PLR2004
     return pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string()))

@@ -37,6 +37,9 @@ _CLIENT_OPTIONS = frozenset(
     | {"proxy_url", "proxy_ca_certificate", "proxy_excludes"}
 )
 """Settings of the HTTP client; obstore panics when it finds one of them among the store's."""
+_REFUSED = (foreign.PermissionDeniedError, foreign.UnauthenticatedError, PermissionError)
+_EACCES = "(os error 13)"
+"""How obstore, in the text of a general error, says that a local file may not be opened."""
 
 
 @dataclass(frozen=True)
@@ -213,17 +216,15 @@ class Storage:
             raise ObjectExistsError("the object exists already", where=where) from error
         except (foreign.NotFoundError, FileNotFoundError) as error:
             raise ObjectNotFoundError("there is no such object", where=where) from error
-        except (foreign.PermissionDeniedError, foreign.UnauthenticatedError, PermissionError) as error:
-            raise ConfigurationError(
-                "storage refuses access",
-                where=where,
-                got=_first_line(error),
-                fix="check rights and credentials",
-            ) from error
         except ValueError as error:
             raise UsageError(f"{key!r} cannot be the name of an object", where=where, got=_first_line(error)) from error
         except (foreign.BaseError, OSError) as error:
-            raise StorageError("the storage operation failed", where=where, got=_first_line(error)) from error
+            got = _first_line(error)
+            if isinstance(error, _REFUSED) or _EACCES in got:
+                raise ConfigurationError(
+                    "storage refuses access", where=where, got=got, fix="check rights and credentials"
+                ) from error
+            raise StorageError("the storage operation failed", where=where, got=got) from error
 
 
 def filesystem(uri: str, options: Mapping[str, str] | None = None) -> tuple[fs.FileSystem, str]:

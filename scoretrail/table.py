@@ -258,6 +258,7 @@ class OutputTable:
 
         Raises:
             ConflictError: a scope moved since the plan, or a concurrent commit touched the same files.
+            StorageError: the commit failed for another reason.
         """
         self.reload()
         table = self._loaded()
@@ -268,13 +269,9 @@ class OutputTable:
             )
         now_ms = int(time.time() * 1000)
         actions: list[AddAction | RemoveAction] = [
-            AddAction(file.path, file.size_bytes, file.partition, now_ms, data_change, file.stats)
-            for file in adds
+            AddAction(file.path, file.size_bytes, file.partition, now_ms, data_change, file.stats) for file in adds
         ]
-        actions += [
-            RemoveAction(file.path, data_change, now_ms, file.size_bytes, file.partition)
-            for file in removes
-        ]
+        actions += [RemoveAction(file.path, data_change, now_ms, file.size_bytes, file.partition) for file in removes]
         properties = CommitProperties(
             custom_metadata=dict(metadata),
             app_transactions=[Transaction(_APP + scope, version + 1) for scope, version in guard.items()],

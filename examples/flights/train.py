@@ -217,7 +217,8 @@ def _canonical(exported: onnx.ModelProto) -> bytes:
     opsets = sorted((opset.domain, opset.version) for opset in exported.opset_import)
     del exported.opset_import[:]
     exported.opset_import.extend(onnx.helper.make_opsetid(*opset) for opset in opsets)
-    return exported.SerializeToString(deterministic=True)
+    data: bytes = exported.SerializeToString(deterministic=True)
+    return data
 
 
 def _measured(exported: bytes, native: Score, parts: list[Part], training: Training) -> Candidate:

@@ -9,7 +9,11 @@ __all__ = ["score_dataframe"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Load ``score_dataframe`` when it is asked for: with it comes pyspark, which planning does without."""
+    """Load ``score_dataframe`` when it is asked for: with it comes pyspark, which planning does without.
+
+    Raises:
+        AttributeError: there is nothing of that name.
+    """
     if name == "score_dataframe":
         from jobs.batch.dataframe import score_dataframe  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Scores any Spark DataFrame by the same code, through ``mapInArrow``; without a file behind it, without reproduction."""
+"""Scores any Spark DataFrame by the same code, through ``mapInArrow``; with no file behind it, with no reproduction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from scoretrail.model.bundle import Bundle
     from scoretrail.model.registry import ResolvedBundle
 
-_WITHOUT_FILE: Final = frozenset({"data_sha256", "source_path", "source_row", "work_key", "run_id", "scored_at", "role"})
+_WITHOUT_FILE: Final = frozenset(
+    {"data_sha256", "source_path", "source_row", "work_key", "run_id", "scored_at", "role"}
+)
 """Columns that only a run over files can fill."""
 _REASONS: Final = Column("reject_reasons", pa.string(), "Every rule that refused the row, as code:field", nullable=True)
 _REPRODUCIBLE: Final = Column("reproducible", pa.bool_(), "False: nothing pins the rows that were scored")

@@ -58,7 +58,6 @@ class Ledger:
         """Return path -> keys for merged files."""
         return {path: frozenset(self.read(path).work_keys) for path in paths}
 
-
     def containing(self, replaced: str) -> str | None:
         """Return the newest merged file that took the place of a file, or None."""
         found = None

@@ -98,9 +98,7 @@ def list_files(root: InputRoot, slices: Sequence[str], options: Mapping[str, str
         found = filesystem_.get_file_info(selector)
     except (FileNotFoundError, NotADirectoryError, OSError) as error:
         raise InputError("the input folder cannot be listed", where=root.uri, got=str(error)[:300]) from error
-    files = [
-        InputFile.of(info, posixpath.relpath(info.path, base)) for info in found if _is_data(info, base)
-    ]
+    files = [InputFile.of(info, posixpath.relpath(info.path, base)) for info in found if _is_data(info, base)]
     keys = {tuple(key for key, _ in file.partition) for file in files}
     if len(keys) > 1:
         raise InputError(
@@ -133,7 +131,11 @@ def matches(slice_: str, slices: Sequence[str]) -> bool:
 
 
 def _wanted(slices: Sequence[str]) -> dict[str, set[str]]:
-    """Return key -> allowed values: several values of one key are alternatives, different keys must all match."""
+    """Return key -> allowed values: several values of one key are alternatives, different keys must all match.
+
+    Raises:
+        UsageError: a slice is no ``key=value``.
+    """
     wanted: dict[str, set[str]] = {}
     for text in slices:
         for part in text.strip("/").split("/"):
@@ -156,7 +158,7 @@ def _inside(file: InputFile, wanted: Mapping[str, set[str]]) -> bool:
     unknown = wanted.keys() - values.keys()
     if unknown:
         raise UsageError(
-            f"the input is not partitioned by {sorted(unknown)[0]!r}",
+            f"the input is not partitioned by {min(unknown)!r}",
             where=file.path,
             got=", ".join(values) or "no partitions",
         )

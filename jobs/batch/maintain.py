@@ -1,4 +1,4 @@
-"""Keeps a table in shape without touching the trail: merges small files within a scope, removes what retention lets go."""
+"""Keeps a table in shape and its trail whole: merges small files within a scope, removes what retention lets go."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from jobs.batch.ledger import Ledger, LedgerEntry
-from jobs.batch.writer import MergedWriter
+from jobs.batch.writer import MergedWriter, Target
 from scoretrail import digest, log
 from scoretrail.errors import ConflictError
 from scoretrail.storage import Storage, filesystem, join
@@ -34,8 +34,8 @@ def compact(
 ) -> tuple[int, int]:
     """Merge small files of one scope and partition value; return how many files went and how many came.
 
-    Rows keep every column, their work keys and run ids included. Which keys a merged file holds is written to the ledger
-    before its commit, so that later runs still know what is live.
+    Rows keep every column, their work keys and run ids included. Which keys a merged file holds is written to the
+    ledger before its commit, so that later runs still know what is live.
 
     Args:
         table: the scored or the rejects table.
@@ -76,7 +76,7 @@ def compact(
 def vacuum(
     table: OutputTable, *, retention_days: int, options: Mapping[str, str], now: datetime, dry_run: bool = False
 ) -> list[str]:
-    """Remove files that the log let go longer than the retention ago, and orphans that no run needs; return their paths.
+    """Remove files that the log let go before the retention began, and orphans that no run needs; return their paths.
 
     Spared are live files, superseded files within the retention (``runs verify`` and time travel read them), files of
     unfinished and held runs, and files younger than a day, which a task may be writing.
@@ -133,17 +133,11 @@ def _merge(
     table: OutputTable, files: Sequence[LiveFile], ledger: Ledger, row_group_rows: int, options: Mapping[str, str]
 ) -> OutputFile:
     place, base = filesystem(table.uri, options)
-    keys = sorted({key for file in files for key in (ledger.read(file.path).work_keys if file.is_merged else [file.key])})
-    writer = MergedWriter(
-        place,
-        base,
-        files[0].scope,
-        digest.of_json(keys),
-        secrets.token_hex(4),
-        files[0].partition,
-        row_group_rows,
-        table.stats_column,
+    keys = sorted(
+        {key for file in files for key in (ledger.read(file.path).work_keys if file.is_merged else [file.key])}
     )
+    target = Target(place, base, files[0].scope, digest.of_json(keys), secrets.token_hex(4), row_group_rows)
+    writer = MergedWriter(target, files[0].partition, table.stats_column)
     try:
         for file in files:
             with pq.ParquetFile(posixpath.join(base, file.path), filesystem=place) as source:

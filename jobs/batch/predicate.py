@@ -16,7 +16,7 @@ from scoretrail.errors import PredicateError, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_COMPARISONS: Final[dict[type[sql.Expression], Callable[[Any, Any], Any]]] = {
+_COMPARISONS: Final[dict[type[sql.Expr], Callable[[Any, Any], Any]]] = {
     sql.EQ: lambda left, right: left == right,
     sql.NEQ: lambda left, right: left != right,
     sql.LT: lambda left, right: left < right,
@@ -69,8 +69,12 @@ def _parse(text: str) -> sql.Expression:
         raise PredicateError("--where does not parse", got=text, expected=_GRAMMAR) from error
 
 
-def _check(node: sql.Expression) -> None:
-    """Refuse what is outside the grammar before any data is looked at."""
+def _check(node: sql.Expr) -> None:
+    """Refuse what is outside the grammar before any data is looked at.
+
+    Raises:
+        PredicateError: something is.
+    """
     if isinstance(node, sql.Paren | sql.Not):
         _check(node.this)
     elif isinstance(node, sql.And | sql.Or):
@@ -92,7 +96,7 @@ def _check(node: sql.Expression) -> None:
         raise PredicateError("--where holds something outside its grammar", got=node.sql(), expected=_GRAMMAR)
 
 
-def _build(node: sql.Expression, schema: pa.Schema) -> pc.Expression:
+def _build(node: sql.Expr, schema: pa.Schema) -> pc.Expression:  # noqa: PLR0911  (one per kind of node)
     if isinstance(node, sql.Paren):
         return _build(node.this, schema)
     if isinstance(node, sql.Not):
@@ -118,7 +122,7 @@ def _build(node: sql.Expression, schema: pa.Schema) -> pc.Expression:
     return compare(scalar, pc.field(name)) if flipped else compare(pc.field(name), scalar)
 
 
-def _sides(node: sql.Expression) -> tuple[sql.Column, sql.Expression, bool]:
+def _sides(node: sql.Expr) -> tuple[sql.Column, sql.Expr, bool]:
     """Return a comparison's column, its value, and whether the value stands on the left."""
     left, right = node.left, node.right  # type: ignore[attr-defined]
     flipped = not isinstance(left, sql.Column)
@@ -145,7 +149,7 @@ def _known(node: sql.Expression, schema: pa.Schema) -> str:
     return name
 
 
-def _literal(node: sql.Expression) -> bool | float | int | str:
+def _literal(node: sql.Expr) -> bool | float | int | str:
     if isinstance(node, sql.Cast) and isinstance(node.this, sql.Literal):
         return str(node.this.this)
     if isinstance(node, sql.Neg) and isinstance(node.this, sql.Literal) and not node.this.is_string:
@@ -161,7 +165,7 @@ def _number(text: str) -> int | float:
     return int(text) if text.isdigit() else float(text)
 
 
-def _scalar(node: sql.Expression, schema: pa.Schema, name: str) -> pa.Scalar:
+def _scalar(node: sql.Expr, schema: pa.Schema, name: str) -> pa.Scalar:
     value, wanted = _literal(node), _plain(schema.field(name).type)
     try:
         if isinstance(value, str) and pa.types.is_timestamp(wanted) and wanted.tz is not None:

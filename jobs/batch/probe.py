@@ -1,4 +1,4 @@
-"""What planning must know of a file's bytes: digest, rows, and for a large file its row-group ranges with digests of their own."""
+"""What planning must know of a file's bytes: digest, rows, and for a large file row-group ranges with their digests."""
 
 from __future__ import annotations
 
@@ -105,7 +105,11 @@ class reading:  # noqa: N801  (reads as a phrase: `with reading(path):`)
         """Begin."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        """Translate."""
+        """Translate.
+
+        Raises:
+            InputError: the file is not there, or not readable.
+        """
         if isinstance(error, FileNotFoundError):
             raise InputError("an input file is no longer there", where=self._path) from error
         if isinstance(error, pa.ArrowException | OSError):
@@ -170,7 +174,7 @@ def _tail_bytes(file: Any, size: int) -> int:  # noqa: ANN401  (a pyarrow file)
 
 
 def _spans(metadata: pq.FileMetaData, split_bytes: int) -> Iterator[RowGroupRange]:
-    """Yield ranges of row groups of at most ``split_bytes``, a larger row group alone; they follow from the file alone."""
+    """Yield ranges of row groups of at most ``split_bytes``, a larger row group alone; only the file decides."""
     pending: list[tuple[int, int, int]] = []
     first, first_row = 0, 0
     for index in range(metadata.num_row_groups):

@@ -19,9 +19,9 @@ from scoretrail.storage import Storage, filesystem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from jobs.batch.engine import SparkEngine
     from jobs.batch.listing import InputFile, InputRoot
     from jobs.batch.predicate import Predicate
-    from jobs.batch.engine import SparkEngine
     from jobs.progress import Progress
 
 _SPLIT_FILES: Final = 500
@@ -30,8 +30,9 @@ _COLUMNS: Final = ("path", "size_bytes", "mtime_ns", "probe")
 
 
 class ProbeCache:
-    """What was seen of files before: by path, size and time of change. Losing it costs time, never a wrong digest of
-    what is scored: scoring hashes again.
+    """What was seen of files before, by path, size and time of change.
+
+    Losing it, or finding it wrong, costs time: scoring hashes what it reads again.
     """
 
     def __init__(self, storage: Storage, root: InputRoot, split_bytes: int) -> None:
@@ -102,7 +103,9 @@ def probe_all(
         progress.start(None, len(todo), "hashing files")
         try:
             shared = (root.uri, dict(options), split_bytes)
-            fresh = _in_threads(todo, shared, progress) if engine.is_local else _on_spark(todo, shared, engine, progress)
+            fresh = (
+                _in_threads(todo, shared, progress) if engine.is_local else _on_spark(todo, shared, engine, progress)
+            )
         finally:
             progress.stop()
         by_path = {file.path: file for file in todo}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -45,16 +45,16 @@ def open_work(filesystem: fs.FileSystem, path: str, work: Work, split_bytes: int
     """
     with reading(path), filesystem.open_input_file(path) as file:
         if file.size() != work.size_bytes:
-            raise _changed(path, f"{work.size_bytes} bytes", f"{file.size()} bytes")
+            _refuse_change(path, f"{work.size_bytes} bytes", f"{file.size()} bytes")
         if work.read_bytes > split_bytes:
             before = _identity(filesystem, path)
             _check(path, work, _hash_stream(file, work))
             if _identity(filesystem, path) != before:
-                raise _changed(path, str(before), "another size or time")
+                _refuse_change(path, str(before), "another size or time")
             with pq.ParquetFile(file, pre_buffer=False, buffer_size=_STREAM_BUFFER_BYTES) as parquet:
                 yield parquet
             if _identity(filesystem, path) != before:
-                raise _changed(path, str(before), "another size or time")
+                _refuse_change(path, str(before), "another size or time")
             return
         source = _in_memory(file, path, work)
         with pq.ParquetFile(source, pre_buffer=False) as parquet:
@@ -130,11 +130,11 @@ def _hash_stream(file: Any, work: Work) -> str:  # noqa: ANN401
 def _check(path: str, work: Work, got: str) -> None:
     expected = work.data_sha256 if work.range is None else work.range.sha256
     if got != expected:
-        raise _changed(path, expected, got)
+        _refuse_change(path, expected, got)
 
 
-def _changed(path: str, expected: str, got: str) -> InputChangedError:
-    return InputChangedError(
+def _refuse_change(path: str, expected: str, got: str) -> NoReturn:
+    raise InputChangedError(
         "an input file changed after it was planned",
         where=path,
         expected=expected,

@@ -7,6 +7,7 @@ import platform
 import socket
 import subprocess
 from collections import Counter
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,34 +33,41 @@ if TYPE_CHECKING:
     from scoretrail.trail.run import Intent, Status, WorkMessage
 
 
-def scoring_run(
-    *,
-    request: BatchRequest,
-    resolved: ResolvedSettings,
-    bundle: ResolvedBundle,
-    frame: Frame,
-    intent: Intent,
-    messages: Sequence[WorkMessage],
-    status: Status,
-    versions: tuple[int | None, int | None],
-    outputs: tuple[str, str],
-    spark: str,
-    attempts: int,
-    seconds: dict[str, float],
-    finished_at: datetime,
-) -> ScoringRun:
-    """Return the record of a run; the arguments are what its steps found."""
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the steps of a run found, for its record."""
+
+    request: BatchRequest
+    resolved: ResolvedSettings
+    bundle: ResolvedBundle
+    frame: Frame
+    intent: Intent
+    messages: Sequence[WorkMessage]
+    status: Status
+    versions: tuple[int | None, int | None]
+    """Of the scored and of the rejects table."""
+    outputs: tuple[str, str]
+    """URIs of the scored and of the rejects table."""
+    spark: str
+    attempts: int
+    seconds: Mapping[str, float]
+    finished_at: datetime
+
+
+def scoring_run(evidence: Evidence) -> ScoringRun:
+    """Return the record of a run."""
+    frame, bundle, intent, messages = evidence.frame, evidence.bundle, evidence.intent, evidence.messages
     plan, manifest = frame.plan, bundle.manifest
     done = {message.work_key for message in messages}
     skipped = [work for work in plan.work if work.key in plan.live and work.key not in done]
-    settings = resolved.masked()
+    settings = evidence.resolved.masked()
     rows = totals(messages)
     return ScoringRun(
         run_id=intent.run_id,
-        status=status,
+        status=evidence.status,
         command=intent.command,
         started_at=intent.scored_at,
-        finished_at=utc_text(finished_at),
+        finished_at=utc_text(evidence.finished_at),
         plan_sha256=intent.plan_sha256,
         settings=settings,
         settings_sha256=digest.of_json(settings),
@@ -75,7 +83,7 @@ def scoring_run(
         },
         input={
             "root": frame.root.uri,
-            "dataset": request.dataset,
+            "dataset": evidence.request.dataset,
             "where": frame.where,
             "slices": sorted(scope.slice for scope in plan.scopes.values()),
             "files": len({work.path for work in plan.work}),
@@ -83,10 +91,10 @@ def scoring_run(
             "data_sha256": digest.of_json(sorted({(work.path, work.data_sha256) for work in plan.work})),
         },
         output={
-            "table": outputs[0],
-            "table_version": versions[0],
-            "rejects": outputs[1],
-            "rejects_version": versions[1],
+            "table": evidence.outputs[0],
+            "table_version": evidence.versions[0],
+            "rejects": evidence.outputs[1],
+            "rejects_version": evidence.versions[1],
             "files_added": sum(len(message.predictions) for message in messages),
             "files_removed": len(plan.removes),
             "messages_sha256": messages_digest(messages),
@@ -102,14 +110,12 @@ def scoring_run(
             "skipped": len({work.path for work in skipped}),
             "removed": len(plan.removes),
         },
-        scopes={
-            scope: {"slice": plan.scopes[scope].slice, "guard": version} for scope, version in frame.guard.items()
-        },
+        scopes={scope: {"slice": plan.scopes[scope].slice, "guard": version} for scope, version in frame.guard.items()},
         code=code_facts(),
-        environment=environment_facts(spark, messages),
-        seconds=seconds,
-        rows_per_s=_rows_per_s(rows["in"], seconds),
-        attempts=attempts,
+        environment=environment_facts(evidence.spark, messages),
+        seconds=dict(evidence.seconds),
+        rows_per_s=_rows_per_s(rows["in"], evidence.seconds),
+        attempts=evidence.attempts,
         work=tuple(sorted(done)),
     )
 

@@ -27,6 +27,7 @@ def release(table_uri: str, run_id: str, registry: Registry, settings: Settings,
     Raises:
         UsageError: the run is not held.
         ConflictError: its scopes moved since it was planned, so that it would undo what another run published.
+        TrailError: messages of the run are missing.
     """
     options = settings.storage.plain()
     trail = Storage(join(table_uri, TRAIL_FOLDER), options)

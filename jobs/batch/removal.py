@@ -31,8 +31,8 @@ def check_removal(
 ) -> int:
     """Return how many published rows go without others in their place.
 
-    A file that is scored again, by another model or because its bytes changed, replaces its rows. What counts is rows of
-    input files that are no longer there, and rows that ``--where`` leaves out of files that are.
+    A file that is scored again, by another model or because its bytes changed, replaces its rows. What counts is rows
+    of input files that are no longer there, and rows that ``--where`` leaves out of files that are.
 
     Args:
         plan: what is planned, and what goes.

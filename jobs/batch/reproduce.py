@@ -166,7 +166,12 @@ def work_of(message: WorkMessage, context: WorkContext) -> Work:
 
 
 def _compare(
-    message: WorkMessage, bundle: Bundle, context: WorkContext, table: OutputTable, run: ScoringRun, result: Reproduction
+    message: WorkMessage,
+    bundle: Bundle,
+    context: WorkContext,
+    table: OutputTable,
+    run: ScoringRun,
+    result: Reproduction,
 ) -> None:
     try:
         work = work_of(message, context)
@@ -176,7 +181,9 @@ def _compare(
             return
         result.rows += message.rows_in
         result.different += message.rows_in
-        result.differences.append(Difference(message.source_path, -1, "data_sha256", error.expected or "", error.got or ""))
+        result.differences.append(
+            Difference(message.source_path, -1, "data_sha256", error.expected or "", error.got or "")
+        )
         return
     again = _score_again(work, bundle, context)
     places = ((table.uri, message.predictions), (run.output["rejects"], message.rejects))

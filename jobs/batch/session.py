@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from py4j.protocol import Py4JError
 from pyspark import AccumulatorParam
@@ -19,7 +19,7 @@ from scoretrail import errors
 from scoretrail.errors import DependencyError, EngineError, RetryLaterError, ScoretrailError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pyspark import SparkContext
 
@@ -55,7 +55,7 @@ def run(
     rows = context.accumulator(0)
     failures: Any = context.accumulator([], _ListParam())
 
-    def task(items: Iterator[tuple[Item, ...]]) -> Iterator[Result | ScoretrailError]:
+    def task(items: Iterable[tuple[Item, ...]]) -> Iterator[Result | ScoretrailError]:
         for split in items:
             for result in function(iter(split), broadcast.value):
                 if isinstance(result, ScoretrailError):
@@ -72,7 +72,7 @@ def run(
         except (Py4JError, PySparkException) as error:
             if failures.value:
                 raise failures.value[0] from None
-            raise _translated(error) from error
+            _raise_translated(error)
         finally:
             broadcast.unpersist()
     failed = [result for result in results if isinstance(result, ScoretrailError)]
@@ -97,7 +97,11 @@ class _ListParam(AccumulatorParam[list[Any]]):
 
 @contextlib.contextmanager
 def _watched(
-    context: SparkContext, group: str, rows: Any, failures: Any, progress: Progress  # noqa: ANN401
+    context: SparkContext,
+    group: str,
+    rows: Any,  # noqa: ANN401  (pyspark's accumulators)
+    failures: Any,  # noqa: ANN401
+    progress: Progress,
 ) -> Iterator[None]:
     """Tell progress what Spark's status says, and cancel the job group at the first failure no retry will mend."""
     done = threading.Event()
@@ -108,8 +112,9 @@ def _watched(
             with contextlib.suppress(Exception):  # a status that cannot be had is no reason to stop the work
                 stages = [
                     tracker.getStageInfo(stage)
-                    for job in tracker.getJobIdsForGroup(group)
-                    for stage in tracker.getJobInfo(job).stageIds
+                    for job in map(tracker.getJobInfo, tracker.getJobIdsForGroup(group))
+                    if job is not None
+                    for stage in job.stageIds
                 ]
                 progress.update(rows.value, sum(stage.numCompletedTasks for stage in stages if stage))
                 if failures.value:
@@ -163,26 +168,29 @@ def _properties(settings: SparkSettings) -> Mapping[str, str]:
     }
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # else spark-submit chose the master
         found = _LOCAL.fullmatch(settings.master)
-        properties["spark.master"] = (
-            f"local[{found['cores'] or 1},{_TASK_FAILURES}]" if found else settings.master
-        )
+        properties["spark.master"] = f"local[{found['cores'] or 1},{_TASK_FAILURES}]" if found else settings.master
         if found:
             properties |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     return {**properties, **settings.conf}
 
 
-def _translated(error: Exception) -> RetryLaterError:
-    """Return our error for what Spark reports of a task that failed too often."""
+def _raise_translated(error: Exception) -> NoReturn:
+    """Raise our error for what Spark reports of a task that failed too often.
+
+    Raises:
+        RetryLaterError: always.
+        EngineError: Spark does not say which of ours.
+    """
     text = str(error)
     found = _WORKER_ERROR.search(text)
     cls = getattr(errors, found["name"], EngineError) if found else EngineError
     if found and issubclass(cls, RetryLaterError):
-        return cls(found["text"].strip())
-    return EngineError(
+        raise cls(found["text"].strip()) from error
+    raise EngineError(
         "Spark gave up on a task",
         got=_cause(text),
         fix="run the same command again: it goes on where this run stopped",
-    )
+    ) from error
 
 
 def _cause(text: str) -> str:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
+
     from jobs.batch.plan import Work
     from scoretrail.model.bundle import Bundle, BundleFiles
     from scoretrail.scoring import Rejected, Scored

@@ -53,7 +53,9 @@ class Target:
 class PartitionedWriter:
     """The output files of one piece of work."""
 
-    def __init__(self, target: Target, columns: Sequence[Column], partition_by: Sequence[str], stats_column: str | None) -> None:
+    def __init__(
+        self, target: Target, columns: Sequence[Column], partition_by: Sequence[str], stats_column: str | None
+    ) -> None:
         """Prepare to write; a file is opened when its first rows come.
 
         Args:
@@ -97,7 +99,9 @@ class PartitionedWriter:
         """
         if not self._open and empty is not None:
             values = tuple(
-                _text(column.dictionary[0]) if isinstance(column, pa.DictionaryArray) and len(column.dictionary) else None
+                _text(column.dictionary[0])
+                if isinstance(column, pa.DictionaryArray) and len(column.dictionary)
+                else None
                 for column in (empty[name] for name in self._partition_by)
             )
             self._file(values).add(pa.RecordBatch.from_arrays([empty[name] for name in self._names], self._names))
@@ -112,10 +116,7 @@ class PartitionedWriter:
     def _file(self, values: tuple[str | None, ...]) -> _OpenFile:
         if values not in self._open:
             partition = dict(zip(self._partition_by, values, strict=True))
-            folder = "/".join(
-                f"{name}={_folder(value)}"
-                for name, value in partition.items()
-            )
+            folder = "/".join(f"{name}={_folder(value)}" for name, value in partition.items())
             name = file_name(self._target.scope, self._target.work_key, len(self._open), self._target.attempt)
             path = posixpath.join(folder, name)
             self._open[values] = _OpenFile(self._target, path, partition, self._stats_column)
@@ -125,31 +126,15 @@ class PartitionedWriter:
 class MergedWriter:
     """One file that takes the place of several; its columns and its statistics are theirs."""
 
-    def __init__(
-        self,
-        filesystem: fs.FileSystem,
-        base: str,
-        scope: str,
-        keys_digest: str,
-        attempt: str,
-        partition: dict[str, str | None],
-        row_group_rows: int,
-        stats_column: str | None,
-    ) -> None:
+    def __init__(self, target: Target, partition: dict[str, str | None], stats_column: str | None) -> None:
         """Prepare to write; the file is opened when its first rows come.
 
         Args:
-            filesystem: where the table lies.
-            base: its path there.
-            scope: the scope of every row.
-            keys_digest: digest over the work keys of all rows.
-            attempt: makes the name new.
+            target: where the file goes; its key is a digest over the work keys of all rows.
             partition: the partition values of every row.
-            row_group_rows: rows per row group.
             stats_column: the column whose range goes into Delta's statistics; None for none.
         """
-        target = Target(filesystem, base, scope, keys_digest, attempt, row_group_rows)
-        name = file_name(scope, keys_digest, 0, attempt, kind="merged")
+        name = file_name(target.scope, target.work_key, 0, target.attempt, kind="merged")
         folder = "/".join(f"{key}={_folder(value)}" for key, value in partition.items())
         self._file = _OpenFile(target, posixpath.join(folder, name), partition, stats_column)
 

@@ -53,9 +53,9 @@ def score(
     ] = False,
 ) -> None:
     """Score what is not scored yet, and publish it in one commit."""
+    from jobs.batch.engine import SparkEngine
     from jobs.batch.request import BatchRequest, outcome_of
     from jobs.batch.run import BatchRun
-    from jobs.batch.engine import SparkEngine
 
     invocation.override({"spark.master": master, "batch.max_reject_ratio": max_reject_ratio})
     request = BatchRequest(

@@ -7,14 +7,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from jobs.command.invocation import Invocation  # noqa: TC001  (typer reads the signature)
+from jobs.command.invocation import Invocation
 from scoretrail.errors import UsageError
 
 _PROGRAM: Final = Path("examples/flights/demo.py")
 
 
 def demo(invocation: Invocation) -> None:
-    """Score real flights from raw files to a table with a trail, in about a minute."""
+    """Score real flights from raw files to a table with a trail, in about a minute.
+
+    Raises:
+        UsageError: this is no checkout.
+    """
     if not _PROGRAM.is_file():
         raise UsageError(
             "the demo runs in a checkout of the project",

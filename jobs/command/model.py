@@ -155,10 +155,7 @@ def history(invocation: Invocation, name: Name) -> None:
 @command(app)
 def discard(invocation: Invocation, name: Name, version: Version) -> None:
     """Remove what an unfinished registration left; a published version stays."""
-    from scoretrail.model.manifest import check_name, parse_version
-
-    parse_version(version)
-    removed = invocation.registry.discard(check_name(name), version)
+    removed = invocation.registry.discard(name, version)
     terminal = invocation.terminal
     terminal.text(
         f"Removed {removed} files of an unfinished {name} {version}." if removed else "There was nothing to remove."

@@ -61,12 +61,12 @@ def check_bundle(resolved: ResolvedBundle, registry: Registry, *, signed: bool) 
         signed: trusted keys are configured, so that resolving it checked its signature.
 
     Raises:
-        BundleError: a file that the manifest does not hash differs from its sum, the folder is another version's, or an
-            alias was moved to a bundle with another digest.
+        BundleError: a file that the manifest does not hash differs from its sum, or an alias was moved to a bundle with
+            another digest.
     """
     manifest = resolved.manifest
     _check_sums(resolved)
-    aliases = _check_place(resolved, registry) if resolved.uri.startswith("models:/") else 0
+    aliases = _check_aliases(resolved, registry) if resolved.uri.startswith("models:/") else 0
     bundle = open_bundle(resolved.files, "platform")
     there = signature.SIGNATURE in resolved.files
     return Verified(
@@ -136,16 +136,13 @@ def _check_sums(resolved: ResolvedBundle) -> None:
             )
 
 
-def _check_place(resolved: ResolvedBundle, registry: Registry) -> int:
-    """Return how many alias records name this version.
+def _check_aliases(resolved: ResolvedBundle, registry: Registry) -> int:
+    """Return how many alias records name this version; a URI with an alias was held against the newest one only.
 
     Raises:
-        BundleError: the manifest is another version's, or an alias was moved to another digest.
+        BundleError: one of them was written for a bundle with another digest.
     """
     manifest = resolved.manifest
-    folder = join(manifest.name, manifest.version)
-    if not resolved.location.endswith(f"/{folder}"):
-        raise BundleError("the manifest is that of another version", where=resolved.location, got=folder)
     moves = [record for record in registry.history(manifest.name) if record.version == manifest.version]
     for record in moves:
         if record.bundle_sha256 != resolved.digest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import sys
 import types
 from typing import TYPE_CHECKING, Final
 
@@ -49,12 +48,9 @@ def load_view(source: bytes, name: str) -> FeatureView:
     tree = _parse(source, where)
     _refuse_impure(tree, where)
     module = types.ModuleType(_module_name(digest.of_bytes(source)))
-    # dataclasses and typing look modules up here by name while the body runs
-    sys.modules[module.__name__] = module
     try:
         exec(compile(tree, where, "exec"), module.__dict__)  # noqa: S102  (a bundle is code; SECURITY.md)
-    except Exception as error:
-        del sys.modules[module.__name__]
+    except (Exception, SystemExit) as error:
         raise FeatureViewError(
             "the feature code failed", where=where, got=f"{type(error).__name__}: {error}"
         ) from error

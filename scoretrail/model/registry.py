@@ -142,7 +142,8 @@ class Registry:
         Raises:
             RegistryError: the version is published; versions are immutable.
         """
-        folder = f"{name}/{version}"
+        parse_version(version)  # anything else, such as `aliases`, is no registration that was left
+        folder = f"{check_name(name)}/{version}"
         if self._storage.get_or_none(f"{folder}/{MANIFEST}") is not None:
             raise RegistryError(f"{name} {version} is published, and versions are immutable", where=self._storage.uri)
         keys = [found.key for found in self._storage.list(folder)]

@@ -1,4 +1,4 @@
-"""Records of scoring runs: the intent before, a message for each piece of work, the hold, and ``run.json`` at the end."""
+"""Records of scoring runs: the intent before, a message per piece of work, the hold, and ``run.json`` at the end."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ NUMBERS = ("weight_kg", "distance_km", "height_m", "density")
 SPEEDS = ("express", "normal", "slow")
 
 #: Feature code of the numeric models: one float32 matrix; ``density`` is derived.
-NUMBER_VIEW = b'''
+NUMBER_VIEW = b"""
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -45,10 +45,10 @@ parcels = FeatureView(
     derived=[Derived("density", pa.float32(), of=density)],
     inputs=["weight_kg", "distance_km", "height_m", "density"],
 )
-'''
+"""
 
 #: Feature code of the pipelines: named inputs of three types, text normalised.
-MIXED_VIEW = b'''
+MIXED_VIEW = b"""
 import pyarrow as pa
 
 from scoretrail.feature import FeatureView, Request
@@ -64,7 +64,7 @@ parcels = FeatureView(
     ],
     inputs=["carrier", "n_items", "weight_kg"],
 )
-'''
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,7 +128,9 @@ def bare_manifest(**changes: Any) -> Manifest:
 BARE_FILES = {MODEL: b"a model", FEATURES: b"a view", GOLDEN: b"golden rows"}
 
 
-def bare_bundle(version: str = "1.0.0", *, model: bytes = b"a model", **changes: Any) -> tuple[Manifest, dict[str, bytes]]:
+def bare_bundle(
+    version: str = "1.0.0", *, model: bytes = b"a model", **changes: Any
+) -> tuple[Manifest, dict[str, bytes]]:
     """Return a manifest and files that can be published and resolved, but not scored with."""
     files = BARE_FILES | {MODEL: model}
     hashes = {name: digest.of_bytes(data) for name, data in files.items()}

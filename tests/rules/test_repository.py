@@ -62,9 +62,7 @@ def test_no_file_names_a_registry_or_a_machine() -> None:
     assert {name: marks for name, text in tracked_text() if (marks := machine_marks(text))} == {}
 
 
-@pytest.mark.parametrize(
-    "bad", [f"index = https://{REGISTRY_HOSTS[0]}/simple", "see /" + "work/main", "cd /" + "root"]
-)
+@pytest.mark.parametrize("bad", [f"index = https://{REGISTRY_HOSTS[0]}/simple", "see /" + "work/main", "cd /" + "root"])
 def test_a_machine_mark_is_found(bad: str) -> None:
     assert machine_marks(bad)
 

@@ -67,9 +67,7 @@ def test_names_say_what_a_module_is() -> None:
     assert bad_names(MODULES) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["scoretrail.utils", "jobs.batch.core", "jobs.email", "jobs.pyspark", "jobs._misc"]
-)
+@pytest.mark.parametrize("name", ["scoretrail.utils", "jobs.batch.core", "jobs.email", "jobs.pyspark", "jobs._misc"])
 def test_a_bad_name_is_found(name: str) -> None:
     assert bad_names([source(name)]) == [name]
 

@@ -40,7 +40,9 @@ def test_without_any_layer_everything_is_a_default(conf: Path) -> None:
 def test_each_layer_wins_over_the_one_below_and_is_named_as_the_origin(
     conf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (conf / "base.yaml").write_text("batch: {split_mib: 1, pack_files: 1, tasks: 1, batch_rows: 1}\nspark: {master: a}\n")
+    (conf / "base.yaml").write_text(
+        "batch: {split_mib: 1, pack_files: 1, tasks: 1, batch_rows: 1}\nspark: {master: a}\n"
+    )
     (conf / "env" / "prod.yaml").write_text("batch: {pack_files: 2, tasks: 2, batch_rows: 2}\n")
     secrets = conf.parent / "secrets"
     secrets.mkdir()

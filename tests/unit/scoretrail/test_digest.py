@@ -29,7 +29,10 @@ def test_a_stream_is_read_in_pieces_from_where_it_stands(monkeypatch: pytest.Mon
 
 
 def test_canonical_json_is_one_text_whatever_the_order() -> None:
-    assert digest.canonical_json({"b": [1, 2.5], "a": {"d": None, "c": "é"}}) == '{"a":{"c":"é","d":null},"b":[1,2.5]}'.encode()
+    assert (
+        digest.canonical_json({"b": [1, 2.5], "a": {"d": None, "c": "é"}})
+        == '{"a":{"c":"é","d":null},"b":[1,2.5]}'.encode()
+    )
     assert digest.canonical_json((1, True)) == digest.canonical_json([1, True])
     assert digest.of_json({"a": 1, "b": 2}) == digest.of_json({"b": 2, "a": 1})
 

@@ -90,7 +90,9 @@ def test_a_configuration_by_the_application_is_left_alone() -> None:
 
 
 def test_event_names_are_unique_and_speakable() -> None:
-    constants: dict[str, Any] = {key: value for key, value in vars(log).items() if key.isupper() and key != "TYPE_CHECKING"}
+    constants: dict[str, Any] = {
+        key: value for key, value in vars(log).items() if key.isupper() and key != "TYPE_CHECKING"
+    }
 
     assert len(set(constants.values())) == len(constants)
     assert [value for key, value in constants.items() if value != key.lower()] == []

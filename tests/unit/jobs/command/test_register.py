@@ -11,9 +11,12 @@ from scoretrail.model.manifest import parse
 from tests.unit.jobs.command.conftest import Call, houses
 
 
+@pytest.mark.integration
 def test_everything_that_is_stated_is_in_the_manifest(register: Call, tmp_path: Path) -> None:
     (tmp_path / "card.yaml").write_text("owner: overruled\nlicence: Apache-2.0\nchanges: first\n")
-    (tmp_path / "metrics.json").write_text('{"rmse": 0.5, "r2": {"value": 0.7, "low": 0.6, "high": 0.8, "data": "all"}}')
+    (tmp_path / "metrics.json").write_text(
+        '{"rmse": 0.5, "r2": {"value": 0.7, "low": 0.6, "high": 0.8, "data": "all"}}'
+    )
     (tmp_path / "parameters.yaml").write_text("alpha: 0.1\nuntil: 2013-08-31\n")
     (tmp_path / "lock.txt").write_text("numpy==2\n")
     pq.write_table(houses(20, seed=2), tmp_path / "golden.parquet")
@@ -55,6 +58,7 @@ def test_everything_that_is_stated_is_in_the_manifest(register: Call, tmp_path: 
     assert (tmp_path / "registry" / "house" / "aliases" / "000001.json").is_file()
 
 
+@pytest.mark.integration
 def test_golden_rows_alone_are_enough(register: Call, tmp_path: Path) -> None:
     pq.write_table(houses(30), tmp_path / "golden.parquet")
     answer = register("1.0.0", "--golden", "golden.parquet")
@@ -65,6 +69,7 @@ def test_golden_rows_alone_are_enough(register: Call, tmp_path: Path) -> None:
     assert manifest.training.data_sha256 is None
 
 
+@pytest.mark.integration
 def test_a_profile_above_the_budget_exits_with_70(register: Call, tmp_path: Path) -> None:
     answer = register("1.0.0", "--set", "registry.budget.max_bundle_mib=0.0001")
     assert answer.code == 70
@@ -72,6 +77,7 @@ def test_a_profile_above_the_budget_exits_with_70(register: Call, tmp_path: Path
     assert not (tmp_path / "registry" / "house" / "1.0.0" / "manifest.json").exists()
 
 
+@pytest.mark.integration
 def test_a_registration_under_way_exits_with_75(register: Call, tmp_path: Path) -> None:
     claimed = tmp_path / "registry" / "house" / "1.0.0" / "features.py"
     claimed.parent.mkdir(parents=True)

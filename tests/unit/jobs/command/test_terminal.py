@@ -34,10 +34,7 @@ def test_a_table_is_aligned_text_where_there_is_no_terminal() -> None:
     terminal, out, err = spoken()
     terminal.table("models", COLUMNS, ROWS)
     assert out.getvalue() == (
-        "models\n"
-        "model          rows     auc  live\n"
-        "champion    336,776  0.6123  yes\n"
-        "challenger        9       -  no\n"
+        "models\nmodel          rows     auc  live\nchampion    336,776  0.6123  yes\nchallenger        9       -  no\n"
     )
     assert err.getvalue() == ""
 
@@ -187,6 +184,7 @@ def on_a_terminal(tmp_path: Path, **environment: str) -> str:
     return written.decode()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_a_real_terminal_gets_colour_unless_it_is_unwanted(
     tmp_path: Path, environment: dict[str, str], coloured: bool

@@ -93,7 +93,9 @@ def test_the_extreme_integers_of_every_accepted_type_keep_their_value() -> None:
 
 
 def test_dictionaries_and_large_strings_are_unpacked() -> None:
-    dictionary = pa.DictionaryArray.from_arrays(pa.array([0, None, 1], pa.int8()), pa.array(["a", "b"], pa.large_string()))
+    dictionary = pa.DictionaryArray.from_arrays(
+        pa.array([0, None, 1], pa.int8()), pa.array(["a", "b"], pa.large_string())
+    )
 
     assert field(TEXT).conform(dictionary).equals(pa.array(["a", None, "b"], TEXT))
     assert field(TEXT).conform(pa.array(["a"], pa.string_view())).equals(pa.array(["a"], TEXT))
@@ -105,7 +107,9 @@ def test_times_in_other_zones_and_units_become_utc_microseconds() -> None:
     assert field(TIMESTAMP).conform(given).cast(pa.int64()).to_pylist() == [1_385_942_400_000_000]
 
 
-@pytest.mark.parametrize("given", [pa.array([1], pa.timestamp("ns", "UTC")), pa.array([2**62], pa.timestamp("s", "UTC"))])
+@pytest.mark.parametrize(
+    "given", [pa.array([1], pa.timestamp("ns", "UTC")), pa.array([2**62], pa.timestamp("s", "UTC"))]
+)
 def test_a_time_that_would_lose_something_is_refused(given: pa.Array) -> None:
     with pytest.raises(SchemaMismatchError, match="column 'x' cannot be cast without loss") as caught:
         field(TIMESTAMP).conform(given)
@@ -209,7 +213,9 @@ def test_one_row_may_break_several_rules_and_each_says_what_was_expected() -> No
     assert fault.expected == "one of 2 categories"
 
 
-@pytest.mark.parametrize("contract", [{}, {"nullable": True}, {"default": 1}, {"minimum": 0}, {"minimum": 0, "clip": True}])
+@pytest.mark.parametrize(
+    "contract", [{}, {"nullable": True}, {"default": 1}, {"minimum": 0}, {"minimum": 0, "clip": True}]
+)
 def test_no_rows_are_no_fault(contract: dict[str, Any]) -> None:
     assert checked(field(**contract), []) == ([], {})
 

@@ -74,9 +74,7 @@ def test_a_missing_column_names_the_nearest(given: str, near: str | None) -> Non
 
     assert caught.value.where == "a.parquet"
     assert caught.value.expected == "distance float"
-    assert caught.value.fix == (
-        f"did you mean {given!r}?" if near else "write the column once, under this name"
-    )
+    assert caught.value.fix == (f"did you mean {given!r}?" if near else "write the column once, under this name")
     assert given in str(caught.value.got)
 
 
@@ -193,7 +191,11 @@ def test_the_inputs_are_in_the_declared_order_and_derived_features_see_earlier_o
 
     assert faults == []
     assert features.schema.names == ["half", "carrier", "distance"]
-    assert features.to_pydict() == {"half": [5.0, 10.0, 7.5], "carrier": ["A", "B", "A"], "distance": [10.0, 20.0, 30.0]}
+    assert features.to_pydict() == {
+        "half": [5.0, 10.0, 7.5],
+        "carrier": ["A", "B", "A"],
+        "distance": [10.0, 20.0, 30.0],
+    }
 
 
 def test_a_derived_feature_is_held_to_its_contract() -> None:

@@ -1,0 +1,194 @@
+"""Plans a run: resolves the model, lists and looks at the input, and holds it against what the table has."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.batch import predicate, publish
+from jobs.batch.ledger import Ledger
+from jobs.batch.listing import input_root, list_files, matches, slices_of
+from jobs.batch.plan import Frame, Method, compare, make_work
+from jobs.batch.probe import reading
+from jobs.batch.probing import ProbeCache, probe_all, prune
+from jobs.batch.scope import Scope, ScopeBook
+from scoretrail import log
+from scoretrail.config import MIB
+from scoretrail.errors import InputError, UsageError
+from scoretrail.feature.source import load_view
+from scoretrail.model.manifest import FEATURES
+from scoretrail.model.registry import CHAMPION
+from scoretrail.storage import Storage, filesystem, join, normalise_uri
+from scoretrail.table import OutputTable
+from scoretrail.trail.run import TRAIL_FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobs.batch.engine import SparkEngine
+    from jobs.batch.listing import InputFile, InputRoot
+    from jobs.batch.request import BatchRequest
+    from jobs.progress import Progress
+    from scoretrail.config import Settings
+    from scoretrail.model.registry import Registry, ResolvedBundle
+    from scoretrail.table import LiveFile
+
+_SAMPLE_FILES: Final = 1
+"""Files whose schema is looked at before Spark starts: a wrong model or column is told within a second."""
+
+
+class Planner:
+    """Answers what a request covers, what of it is live, and what goes."""
+
+    def __init__(self, request: BatchRequest, settings: Settings, engine: SparkEngine, progress: Progress) -> None:
+        """Prepare to plan; nothing is read yet.
+
+        Args:
+            request: what to do.
+            settings: how.
+            engine: hashes on its executors where the master is not local.
+            progress: is told of files.
+        """
+        self._request = request
+        self._settings = settings.batch
+        self._options = settings.storage.plain()
+        self._engine = engine
+        self._progress = progress
+        self._output = normalise_uri(request.output)
+        self._trail = Storage(join(self._output, TRAIL_FOLDER), self._options)
+
+    def resolve(self, registry: Registry) -> tuple[ResolvedBundle, InputRoot]:
+        """Return the model and the input that are meant.
+
+        Raises:
+            RegistryError, BundleError, UsageError: there is no such model, or the input is a part of one.
+        """
+        self._progress.step(f"resolving {self._request.model}")
+        bundle = registry.resolve(self._request.model, self._options)
+        root = input_root(normalise_uri(self._request.input), self._request.dataset)
+        return bundle, root
+
+    def plan(self, bundle: ResolvedBundle, root: InputRoot) -> Frame:
+        """Return what is to be scored, what is live, and what goes.
+
+        Raises:
+            ScoretrailError: the input or the table is not as it must be.
+        """
+        request, settings = self._request, self._settings
+        files = list_files(root, request.slices, self._options)
+        condition = predicate.parse(request.where) if request.where else None
+        role = self.role(bundle)
+        table = OutputTable(self._output, self._options)
+        partition = self._partition(root, files, request.partition_by)
+        self._check_early(bundle, root, files, table, partition)
+        live = table.live_files()
+        scopes = self._scopes(root, files, bundle.manifest.name, role, live)
+        if condition is not None:
+            files = prune(root, files, condition, self._options)
+        split_bytes = settings.split_mib * MIB
+        self._progress.step(f"looking at {len(files)} files in {len(scopes)} slices")
+        cache = None if request.rehash else ProbeCache(self._trail, root, split_bytes)
+        probed = probe_all(root, files, cache, split_bytes, self._options, self._engine, self._progress)
+        method = Method(
+            bundle.manifest.score_digest, condition.text if condition else None, tuple(name for name, _ in partition)
+        )
+        work = make_work(root, probed, method, bundle.manifest.name, role)
+        merged = Ledger(self._trail).keys_of(file.path for file in live if file.is_merged and file.scope in scopes)
+        plan = compare(work, scopes, live, merged)
+        log.get().info(log.RUN_PLANNED, work=len(plan.work), live=len(plan.live), removes=len(plan.removes))
+        return Frame(
+            root,
+            plan,
+            table,
+            table.scope_versions(scopes),
+            partition,
+            role,
+            method.where,
+            sum(f.size_bytes for f in files),
+        )
+
+    def role(self, bundle: ResolvedBundle) -> str:
+        """Return the role of the scores: the alias, else what was asked for, else champion.
+
+        Raises:
+            UsageError: both are given and differ.
+        """
+        if bundle.role and self._request.role and bundle.role != self._request.role:
+            raise UsageError("--role contradicts the alias in --model", expected=bundle.role, got=self._request.role)
+        return bundle.role or self._request.role or CHAMPION
+
+    def _scopes(
+        self, root: InputRoot, files: Sequence[InputFile], model: str, role: str, live: Sequence[LiveFile]
+    ) -> dict[str, Scope]:
+        """Return the run's scopes by id: the slices that the input has, and those that only the table still has.
+
+        Raises:
+            InputError: there are none.
+        """
+        scopes = [Scope(root.name, slice_, model, role) for slice_ in slices_of(files)]
+        found = {scope.id: scope for scope in scopes}
+        book = ScopeBook(self._trail)
+        for scope_id in {file.scope for file in live} - found.keys():
+            scope = book.read(scope_id)
+            if (
+                scope is not None
+                and (scope.root, scope.model, scope.role) == (root.name, model, role)
+                and matches(scope.slice, self._request.slices)
+            ):
+                found[scope.id] = scope
+        if not found:
+            raise InputError(
+                "there are no Parquet files to score",
+                where=root.uri,
+                expected="*.parquet, below key=value folders or not",
+                fix="check --input and --slice",
+            )
+        return found
+
+    def _partition(
+        self, root: InputRoot, files: Sequence[InputFile], asked: Sequence[str]
+    ) -> tuple[tuple[str, pa.DataType], ...]:
+        """Return name and type of the partition columns: those asked for, else the input's own.
+
+        Raises:
+            UsageError: a column that was asked for is not there.
+        """
+        keys = [key for key, _ in files[0].partition] if files else []
+        if not asked or all(name in keys for name in asked):
+            return tuple((name, pa.string()) for name in (asked or keys))
+        schema = _schema_of(root, files[0], self._options) if files else pa.schema([])
+        found = []
+        for name in asked:
+            if name in keys:
+                found.append((name, pa.string()))
+                continue
+            if name not in schema.names:
+                raise UsageError(f"--partition-by names a column that is not there: {name}", where=root.uri)
+            given = schema.field(name).type
+            found.append((name, given.value_type if pa.types.is_dictionary(given) else given))
+        return tuple(found)
+
+    def _check_early(
+        self,
+        bundle: ResolvedBundle,
+        root: InputRoot,
+        files: Sequence[InputFile],
+        table: OutputTable,
+        partition: Sequence[tuple[str, pa.DataType]],
+    ) -> None:
+        """Refuse what can be seen before a byte is hashed: another table's schema, or a file's first columns."""
+        view = load_view(bundle.files[FEATURES], bundle.manifest.view_name)
+        if table.exists:
+            table.check(publish.schemas(bundle.manifest, partition)[0], [name for name, _ in partition])
+        for file in files[:_SAMPLE_FILES]:
+            view.match(_schema_of(root, file, self._options), join(root.uri, file.path))
+
+
+def _schema_of(root: InputRoot, file: InputFile, options: dict[str, str]) -> pa.Schema:
+    place, base = filesystem(root.uri, options)
+    path = posixpath.join(base, file.path)
+    with reading(path), place.open_input_file(path) as handle:
+        return pq.read_schema(handle)
