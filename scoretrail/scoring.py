@@ -117,12 +117,19 @@ def _headline(scores: NDArray[np.float64], manifest: Manifest) -> NDArray[np.flo
 
 
 def _score_faults(scores: NDArray[np.float64], headline: NDArray[np.float64], guards: Guards) -> list[Fault]:
+    low = -np.inf if guards.minimum is None else guards.minimum
+    high = np.inf if guards.maximum is None else guards.maximum
+    # Two passes tell whether anything is wrong (NaN anywhere makes both ends NaN); only then is it worth asking what.
+    ends = (
+        float(np.minimum.reduce(scores, axis=None, initial=np.inf)),
+        float(np.maximum.reduce(scores, axis=None, initial=-np.inf)),
+    )
+    if np.isfinite(ends).all() and low <= ends[0] and ends[1] <= high:
+        return []
     faults = []
     wrong = ~np.isfinite(scores).all(axis=1)
     if wrong.any():
         faults.append(Fault(FaultCode.SCORE_NOT_FINITE, "score", "a finite score", np.flatnonzero(wrong)))
-    low = -np.inf if guards.minimum is None else guards.minimum
-    high = np.inf if guards.maximum is None else guards.maximum
     outside = ((headline < low) | (headline > high)) & ~wrong
     if outside.any():
         faults.append(Fault(FaultCode.SCORE_BOUNDS, "score", f"{low:g} to {high:g}", np.flatnonzero(outside)))
@@ -140,11 +147,11 @@ def _scored(
     guards, classes = manifest.guards, manifest.output.classes
     capped = np.clip(headline, guards.cap_minimum, guards.cap_maximum) if _caps(guards) else headline
     label = _labels(scores, capped, manifest)
-    band = manifest.abstention
-    decision, words = label, list(classes)
+    label_words = _words(label, list(classes))
+    decision_words, band = label_words, manifest.abstention
     if band is not None:
         inside = (capped >= band.low) & (capped < band.high)
-        decision, words = np.where(inside, len(words), label), [*words, band.decision]
+        decision_words = _words(np.where(inside, len(classes), label), [*classes, band.decision])
     several = classes if manifest.output.task == "multiclass" else ()
     return Scored(
         rows=rows,
@@ -152,8 +159,8 @@ def _scored(
         event_time=record.column(bundle.view.event_time),
         score=_floats(capped),
         class_scores=tuple(_floats(scores[:, i]) for i in range(len(several))),
-        label=_words(label, list(classes)),
-        decision=_words(decision, words),
+        label=label_words,
+        decision=decision_words,
         guard=_words(np.where(capped != headline, 0, -1), [CAPPED]),
     )
 

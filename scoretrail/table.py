@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -30,6 +32,12 @@ _FILE: Final = re.compile(
 _APP: Final = "scoretrail/scope/"
 _STATS_COLUMNS: Final = "delta.dataSkippingStatsColumns"
 _STATS_NUMBER: Final = "delta.dataSkippingNumIndexedCols"
+_TRAIL: Final = "scoretrail.trail"
+_COMMIT_ATTEMPTS: Final = 20
+"""Commits into other scopes that may come first; a table with more writers at one moment is spread by the pauses."""
+_COMMIT_PAUSE_S: Final = 0.05
+KEY_DIGITS: Final = 16
+"""Digits of a work key that a file's name carries."""
 _HISTORY_COMMITS: Final = 1000
 """How far back a run is looked for: an unfinished run is resumed within days, not after a thousand commits."""
 
@@ -42,6 +50,8 @@ class LiveFile:
     scope: str
     key: str
     """First 16 digits of the work key; of the ledger entry for a merged file."""
+    attempt: str
+    """The try that wrote it."""
     is_merged: bool
     rows: int
     size_bytes: int
@@ -54,7 +64,32 @@ def file_name(scope: str, work_key: str, index: int, attempt: str, *, kind: str 
     >>> file_name("0" * 12, "ab" * 32, 0, "deadbeef")
     'part-000000000000-abababababababab-0-deadbeef.parquet'
     """
-    return f"{kind}-{scope}-{work_key[:16]}-{index}-{attempt}.parquet"
+    return f"{kind}-{scope}-{work_key[:KEY_DIGITS]}-{index}-{attempt}.parquet"
+
+
+def partition_text(value: object) -> str | None:
+    """Return a partition value as Delta's log writes it; None for null and for the empty text, which Delta makes null.
+
+    >>> partition_text(True), partition_text(datetime(2013, 12, 2, 5, tzinfo=UTC)), partition_text("")
+    ('true', '2013-12-02 05:00:00.000000', None)
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return str(value)
+
+
+def attempt_of(path: str) -> tuple[str, str] | None:
+    """Return the key's first digits and the attempt that the name of an unmerged output file states, else None.
+
+    >>> attempt_of("ds=1/part-000000000000-abababababababab-0-deadbeef.parquet")
+    ('abababababababab', 'deadbeef')
+    """
+    found = _FILE.fullmatch(path)
+    return (found["key"], found["attempt"]) if found and found["kind"] == "part" else None
 
 
 class OutputTable:
@@ -101,6 +136,7 @@ class OutputTable:
         description: str,
         retention_days: int,
         stats_column: str | None,
+        trail_uri: str | None = None,
     ) -> None:
         """Create the table; one that somebody else created meanwhile is loaded instead.
 
@@ -111,6 +147,7 @@ class OutputTable:
             retention_days: how long the log and superseded files are kept.
             stats_column: the one column, never null, whose range each file states; None where none does. The table must
                 know: readers of delta-rs take a range that a file does not state for `null` and pass over its rows.
+            trail_uri: the table beside which the runs' records lie, if it is another one.
 
         Raises:
             StorageError: it can neither be created nor read.
@@ -127,9 +164,11 @@ class OutputTable:
                 configuration={
                     "delta.logRetentionDuration": interval,
                     "delta.deletedFileRetentionDuration": interval,
+                    **({_TRAIL: trail_uri} if trail_uri else {}),
                     **({_STATS_COLUMNS: stats_column} if stats_column else {_STATS_NUMBER: "0"}),
                 },
                 storage_options=self._options or None,
+                raise_if_key_not_exists=False,
             )
         except (DeltaError, OSError) as error:
             self.reload()
@@ -180,6 +219,13 @@ class OutputTable:
             )
         return [name for name in schema.names if name not in there.names]
 
+    @property
+    def partitions(self) -> tuple[tuple[str, pa.DataType], ...]:
+        """Name and type of the partition columns, in order."""
+        table = self._loaded()
+        there = pa.schema(table.schema().to_arrow())
+        return tuple((name, there.field(name).type) for name in table.metadata().partition_columns)
+
     def add_columns(self, schema: pa.Schema, names: Sequence[str]) -> None:
         """Add columns at the end, in a commit of its own: delta-rs ignores a wider schema in silence.
 
@@ -218,8 +264,24 @@ class OutputTable:
                 where=f"{self.uri}/{path}",
                 fix="restore the table to a version before it, or choose another --output",
             )
-        values = {key: None if value is None else str(value) for key, value in (partition or {}).items()}
-        return LiveFile(path, found["scope"], found["key"], found["kind"] == "merged", rows, size, values)
+        values = {key: partition_text(value) for key, value in (partition or {}).items()}
+        merged = found["kind"] == "merged"
+        return LiveFile(path, found["scope"], found["key"], found["attempt"], merged, rows, size, values)
+
+    def at(self, version: int) -> OutputTable:
+        """Return the table as it was at a version.
+
+        Raises:
+            StorageError: the log no longer tells.
+        """
+        earlier = object.__new__(OutputTable)
+        earlier.uri, earlier._options = self.uri, self._options
+        try:
+            earlier._table = DeltaTable(self.uri, version, storage_options=self._options or None)
+        except (DeltaError, OSError) as error:
+            where = f"{self.uri} version {version}"
+            raise StorageError("the output table cannot be read", where=where, got=_first_line(error)) from error
+        return earlier
 
     def scope_versions(self, scopes: Iterable[str]) -> dict[str, int]:
         """Return each scope's guard version, 0 for one that was never published."""
@@ -257,7 +319,35 @@ class OutputTable:
             data_change: False where the rows stay as they are and only their files change.
 
         Raises:
-            ConflictError: a scope moved since the plan, or a concurrent commit touched the same files.
+            ConflictError: a scope moved since the plan, or other commits were faster again and again.
+            StorageError: the commit failed for another reason.
+        """
+        for attempt in range(1, _COMMIT_ATTEMPTS + 1):
+            try:
+                return self._commit_once(adds, removes, guard, metadata, data_change=data_change)
+            except _FasterCommitError as error:
+                # Delta may call a commit into other scopes a conflict; whether it was one, the guards tell.
+                if attempt == _COMMIT_ATTEMPTS:
+                    raise ConflictError(
+                        "other commits were faster", where=self.uri, got=f"{attempt} times; {error}"
+                    ) from error
+                time.sleep(random.uniform(0, _COMMIT_PAUSE_S * attempt))  # noqa: S311  (spreads writers, no secret)
+        raise AssertionError  # the loop returns or raises
+
+    def _commit_once(
+        self,
+        adds: Sequence[OutputFile],
+        removes: Sequence[LiveFile],
+        guard: Mapping[str, int],
+        metadata: Mapping[str, str],
+        *,
+        data_change: bool,
+    ) -> int:
+        """Commit on the newest version.
+
+        Raises:
+            ConflictError: a scope moved since the plan.
+            _FasterCommitError: another commit was made at this moment.
             StorageError: the commit failed for another reason.
         """
         self.reload()
@@ -285,7 +375,7 @@ class OutputTable:
                 commit_properties=properties,
             )
         except (CommitFailedError, DeltaProtocolError) as error:
-            raise ConflictError("another commit was faster", where=self.uri, got=_first_line(error)) from error
+            raise _FasterCommitError(_first_line(error)) from error
         except (DeltaError, OSError) as error:
             raise StorageError("the commit failed", where=self.uri, got=_first_line(error)) from error
         self.reload()
@@ -296,6 +386,11 @@ class OutputTable:
         return list(
             self._loaded().vacuum(retention_hours=retention_hours, dry_run=True, enforce_retention_duration=False)
         )
+
+    @property
+    def trail_uri(self) -> str:
+        """The table beside which the runs' records lie: this one, or the scored table of a rejects table."""
+        return self._loaded().metadata().configuration.get(_TRAIL, self.uri)
 
     @property
     def stats_column(self) -> str | None:
@@ -314,6 +409,10 @@ class OutputTable:
         if self._table is None:
             raise OutputTableError("there is no table here", where=self.uri, fix="`scoretrail batch score` makes one")
         return self._table
+
+
+class _FasterCommitError(Exception):
+    """Delta refused a commit because of another one; ours is tried again unless a scope of its own has moved."""
 
 
 def _plain(type_: pa.DataType) -> str:

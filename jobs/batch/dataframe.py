@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
+from jobs.batch.shipment import ship
 from scoretrail.model.bundle import open_once
 from scoretrail.model.manifest import MODEL
 from scoretrail.scoring import score_batch
@@ -46,9 +47,12 @@ def score_dataframe(df: DataFrame, bundle: ResolvedBundle) -> DataFrame:
     from scoretrail.model.manifest import FEATURES  # noqa: PLC0415
 
     view = load_view(bundle.files[FEATURES], bundle.manifest.view_name)
-    view.match(to_arrow_schema(df.schema), "DataFrame")
+    view.match(to_arrow_schema(df.schema, timezone="UTC"), "DataFrame")
     columns = [c for c in prediction_columns(bundle.manifest) if c.name not in _WITHOUT_FILE]
     schema = to_schema([*columns, _REASONS, _REPRODUCIBLE])
+    context = getattr(df.sparkSession, "sparkContext", None)  # Spark Connect has none: its user adds an artifact
+    if context is not None:
+        ship(context)
     wanted = df.select(*view.record_columns)
     return wanted.mapInArrow(_mapper(bundle, schema), from_arrow_schema(schema))
 

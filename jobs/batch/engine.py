@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jobs.batch.cluster import await_executors, is_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-_LOCAL: Final = re.compile(r"local(\[.*\])?")
 
 
 class SparkEngine:
@@ -35,11 +34,12 @@ class SparkEngine:
         self._settings = settings
         self._name = name
         self._session: SparkSession | None = None
+        self._has_settled = False
 
     @property
     def is_local(self) -> bool:
         """Whether tasks run on this machine, which then may as well do small things itself."""
-        return bool(_LOCAL.fullmatch(self._settings.master)) and "PYSPARK_GATEWAY_PORT" not in os.environ
+        return is_local(self._settings.master) and "PYSPARK_GATEWAY_PORT" not in os.environ
 
     @property
     def has_started(self) -> bool:
@@ -51,6 +51,7 @@ class SparkEngine:
 
         Raises:
             DependencyError: Java is missing, or not one that Spark runs on.
+            EngineError: Spark cannot start, or its master does not answer.
         """
         if self._session is None:
             from jobs.batch import session  # noqa: PLC0415
@@ -59,8 +60,12 @@ class SparkEngine:
         return self._session
 
     def parallelism(self) -> int:
-        """Return how many tasks run at once."""
-        return int(self.session().sparkContext.defaultParallelism)
+        """Return how many tasks run at once; on a cluster, once its executors are there."""
+        context = self.session().sparkContext
+        if not self._has_settled and not is_local(str(context.master)):
+            await_executors(context)
+        self._has_settled = True
+        return int(context.defaultParallelism)
 
     def spark_version(self) -> str:
         """Return Spark's version."""
@@ -71,6 +76,7 @@ class SparkEngine:
         if self._session is not None:
             self._session.stop()
             self._session = None
+            self._has_settled = False
 
     def run(
         self,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from scoretrail import digest
 from scoretrail.errors import TrailError
+from scoretrail.table import attempt_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scoretrail.storage import Storage
-
-_KEY_DIGITS = 16
+    from scoretrail.table import LiveFile
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,29 @@ class Ledger:
     def keys_of(self, paths: Iterable[str]) -> dict[str, frozenset[str]]:
         """Return path -> keys for merged files."""
         return {path: frozenset(self.read(path).work_keys) for path in paths}
+
+    def keys_in(self, files: Iterable[LiveFile]) -> frozenset[str]:
+        """Return the keys of files, merged or not, by their first digits."""
+        return frozenset(
+            key for file in files for key in (self.read(file.path).work_keys if file.is_merged else (file.key,))
+        )
+
+    def attempts_in(self, files: Iterable[LiveFile]) -> frozenset[tuple[str, str]]:
+        """Return the attempts whose rows files hold, merged or not: key, by its first digits, and attempt."""
+        found: set[tuple[str, str]] = set()
+        for file in files:
+            if not file.is_merged:
+                found.add((file.key, file.attempt))
+                continue
+            keys = self.read(file.path).work_keys
+            found |= {attempt for attempt in self._attempts(file.path) if attempt[0] in keys}
+        return frozenset(found)
+
+    def _attempts(self, path: str) -> set[tuple[str, str]]:
+        attempt = attempt_of(path)
+        if attempt is not None:
+            return {attempt}
+        return {found for replaced in self.read(path).replaced for found in self._attempts(replaced)}
 
     def containing(self, replaced: str) -> str | None:
         """Return the newest merged file that took the place of a file, or None."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+import pyarrow as pa
 from pyarrow import fs
 
 from scoretrail.errors import InputError, UsageError
@@ -15,6 +16,8 @@ from scoretrail.storage import filesystem
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+NULL_PARTITION: Final = "__HIVE_DEFAULT_PARTITION__"
+"""How a folder of Hive's spells a partition value that is null."""
 ALL: Final = ""
 """The slice of a root that has no partitions."""
 
@@ -46,6 +49,18 @@ def partition_values(path: str) -> tuple[tuple[str, str], ...]:
     """
     folders = [part for part in path.split("/")[:-1] if "=" in part]
     return tuple((part.partition("=")[0], unquote(part.partition("=")[2])) for part in folders)
+
+
+def with_partitions(schema: pa.Schema, partition: Sequence[tuple[str, str]]) -> pa.Schema:
+    """Return a file's schema and, as text, the partition keys that its folders state and its columns do not.
+
+    >>> with_partitions(pa.schema({"a": pa.int8()}), [("ds", "2013-12-02")]).names
+    ['a', 'ds']
+    """
+    for key, _ in partition:
+        if key not in schema.names:
+            schema = schema.append(pa.field(key, pa.string()))
+    return schema
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import secrets
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-import pyarrow.parquet as pq
 from pyarrow import fs
 
-from jobs.batch.ledger import Ledger, LedgerEntry
-from jobs.batch.writer import MergedWriter, Target
+from jobs.batch.merge import merge_files
 from scoretrail import digest, log
-from scoretrail.errors import ConflictError
 from scoretrail.storage import Storage, filesystem, join
 from scoretrail.trail.run import TRAIL_FOLDER, RunStore
 
@@ -24,9 +22,10 @@ if TYPE_CHECKING:
     from scoretrail.table import LiveFile, OutputTable
     from scoretrail.trail.run import OutputFile
 
+_VACUUM: Final = "vacuum"
+"""Folder, beside the runs' records, of what each vacuum removed."""
 _ORPHAN_AGE: Final = timedelta(hours=24)
 """A younger file may belong to a task that is still at work."""
-_READ_ROWS: Final = 131_072
 
 
 def compact(
@@ -47,7 +46,6 @@ def compact(
         ConflictError: runs published into the same scopes meanwhile; nothing changed.
     """
     table.reload()
-    ledger = Ledger(Storage(join(table.uri, TRAIL_FOLDER), options))
     groups: dict[tuple[object, ...], list[LiveFile]] = defaultdict(list)
     for file in sorted(table.live_files(), key=lambda item: item.path):
         if file.size_bytes < target_bytes:
@@ -57,7 +55,7 @@ def compact(
     guard = table.scope_versions(sorted({file.scope for files in groups.values() for file in files}))
     for files in groups.values():
         for batch in _batches(files, target_bytes):
-            adds.append(_merge(table, batch, ledger, row_group_rows, options))
+            adds.append(merge_files(table, batch, options, row_group_rows=row_group_rows))
             removes += batch
     if not removes:
         return 0, 0
@@ -91,7 +89,7 @@ def vacuum(
     table.reload()
     let_go = set(table.superseded_files(retention_days * 24))
     superseded = set(table.superseded_files(0))
-    spared = {file.path for file in table.live_files()} | (superseded - let_go) | _awaited(table.uri, options)
+    spared = {file.path for file in table.live_files()} | (superseded - let_go) | _awaited(table, options)
     place, base = filesystem(table.uri, options)
     gone = sorted(let_go - spared)
     for info in place.get_file_info(fs.FileSelector(base, recursive=True)):
@@ -101,16 +99,25 @@ def vacuum(
         changed = datetime.fromtimestamp((info.mtime_ns or 0) / 1e9, UTC)
         if path.endswith(".parquet") and now - changed > _ORPHAN_AGE:
             gone.append(path)
-    if not dry_run:
+    if not dry_run and gone:
+        # Before the first file goes: what is missing later is then known to have been let go.
+        name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
+        Storage(join(table.uri, TRAIL_FOLDER), options).put_new(f"{_VACUUM}/{name}", digest.canonical_json(gone))
         for path in gone:
             place.delete_file(posixpath.join(base, path))
         log.get().info(log.TABLE_VACUUMED, table=table.uri, removed=len(gone))
     return gone
 
 
-def _awaited(table: str, options: Mapping[str, str]) -> set[str]:
-    """Return the files of runs that may still publish them; a rejects table's runs lie with its scored table."""
-    store = RunStore(Storage(join(table.removesuffix("_rejects"), TRAIL_FOLDER), options))
+def vacuumed_paths(table: str, options: Mapping[str, str]) -> frozenset[str]:
+    """Return the paths that vacuum removed from a table, ever."""
+    storage = Storage(join(table, TRAIL_FOLDER), options)
+    return frozenset(path for note in storage.list(_VACUUM) for path in json.loads(storage.get(note.key)))
+
+
+def _awaited(table: OutputTable, options: Mapping[str, str]) -> set[str]:
+    """Return the files of runs that may still publish them, and of refused ones, which are kept for reading."""
+    store = RunStore(Storage(join(table.trail_uri, TRAIL_FOLDER), options))
     paths: set[str] = set()
     for run_id in store.run_ids():
         if store.status(run_id) in ("unfinished", "held", "refused"):
@@ -127,27 +134,3 @@ def _batches(files: Sequence[LiveFile], target_bytes: int) -> list[list[LiveFile
             groups.append([])
         groups[-1].append(file)
     return [group for group in groups if len(group) > 1]
-
-
-def _merge(
-    table: OutputTable, files: Sequence[LiveFile], ledger: Ledger, row_group_rows: int, options: Mapping[str, str]
-) -> OutputFile:
-    place, base = filesystem(table.uri, options)
-    keys = sorted(
-        {key for file in files for key in (ledger.read(file.path).work_keys if file.is_merged else [file.key])}
-    )
-    target = Target(place, base, files[0].scope, digest.of_json(keys), secrets.token_hex(4), row_group_rows)
-    writer = MergedWriter(target, files[0].partition, table.stats_column)
-    try:
-        for file in files:
-            with pq.ParquetFile(posixpath.join(base, file.path), filesystem=place) as source:
-                for batch in source.iter_batches(_READ_ROWS):
-                    writer.add(batch)
-        merged = writer.close()
-    except BaseException:
-        writer.abandon()
-        raise
-    if merged.rows != sum(file.rows for file in files):
-        raise ConflictError("files changed while they were merged", where=table.uri)
-    ledger.write(LedgerEntry(merged.path, tuple(keys), tuple(file.path for file in files), merged.sha256, merged.rows))
-    return merged

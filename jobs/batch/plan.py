@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.batch.scope import Scope
 from scoretrail import digest
+from scoretrail.table import KEY_DIGITS
 from scoretrail.trail.prediction import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from jobs.batch.probe import FileProbe, RowGroupRange
     from scoretrail.digest import Digest
     from scoretrail.table import LiveFile, OutputTable
-
-_KEY_DIGITS = 16
-"""Digits of a work key that a file name carries."""
 
 
 @dataclass(frozen=True)
@@ -135,20 +133,24 @@ def compare(
         live: the table's live files; those of other scopes are not looked at.
         merged_keys: path of a merged file -> the work keys in it, by their first digits.
 
-    A merged file stays only if all of its keys are planned: its rows cannot be removed one by one.
+    A merged file stays only if all of its keys are planned: its rows cannot be removed one by one. A key that loses one
+    of its files is scored again, and its other files go as well.
     """
-    planned = {one.key[:_KEY_DIGITS]: one.key for one in work}
-    held: set[str] = set()
-    removes = []
-    for file in live:
-        if file.scope not in scopes:
-            continue
-        keys = merged_keys[file.path] if file.is_merged else frozenset({file.key})
-        if keys <= planned.keys():
-            held |= {planned[key] for key in keys}
-        else:
-            removes.append(file)
-    return Plan(work, scopes, frozenset(held), tuple(removes))
+    planned = {one.key[:KEY_DIGITS]: one.key for one in work}
+    files = [
+        (file, merged_keys[file.path] if file.is_merged else frozenset({file.key}))
+        for file in live
+        if file.scope in scopes
+    ]
+    going = {key for _, keys in files if not keys <= planned.keys() for key in keys}
+    while more := {key for _, keys in files if keys & going for key in keys} - going:
+        going |= more
+    return Plan(
+        work=work,
+        scopes=scopes,
+        live=frozenset(planned[key] for _, keys in files if not keys & going for key in keys),
+        removes=tuple(file for file, keys in files if keys & going),
+    )
 
 
 def pack(work: Sequence[Work], *, tasks: int, split_bytes: int, pack_files: int) -> list[tuple[Work, ...]]:

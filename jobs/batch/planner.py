@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.batch import predicate, publish
+from jobs.batch import publish
 from jobs.batch.ledger import Ledger
-from jobs.batch.listing import input_root, list_files, matches, slices_of
+from jobs.batch.listing import input_root, list_files, matches, slices_of, with_partitions
 from jobs.batch.plan import Frame, Method, compare, make_work
 from jobs.batch.probe import reading
 from jobs.batch.probing import ProbeCache, probe_all, prune
 from jobs.batch.scope import Scope, ScopeBook
+from jobs.batch.writer import partition_type
 from scoretrail import log
 from scoretrail.config import MIB
-from scoretrail.errors import InputError, UsageError
+from scoretrail.errors import InputError, UsageError, nearest
 from scoretrail.feature.source import load_view
 from scoretrail.model.manifest import FEATURES
 from scoretrail.model.registry import CHAMPION
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from jobs.batch.engine import SparkEngine
     from jobs.batch.listing import InputFile, InputRoot
+    from jobs.batch.predicate import Predicate
     from jobs.batch.request import BatchRequest
     from jobs.progress import Progress
     from scoretrail.config import Settings
@@ -79,10 +81,10 @@ class Planner:
         """
         request, settings = self._request, self._settings
         files = list_files(root, request.slices, self._options)
-        condition = predicate.parse(request.where) if request.where else None
+        condition = _condition(request)
         role = self.role(bundle)
         table = OutputTable(self._output, self._options)
-        partition = self._partition(root, files, request.partition_by)
+        partition = self._partition(root, files, request.partition_by, table)
         self._check_early(bundle, root, files, table, partition)
         live = table.live_files()
         scopes = self._scopes(root, files, bundle.manifest.name, role, live)
@@ -90,7 +92,7 @@ class Planner:
             files = prune(root, files, condition, self._options)
         split_bytes = settings.split_mib * MIB
         self._progress.step(f"looking at {len(files)} files in {len(scopes)} slices")
-        cache = None if request.rehash else ProbeCache(self._trail, root, split_bytes)
+        cache = None if request.rehash else self._cache(root)
         probed = probe_all(root, files, cache, split_bytes, self._options, self._engine, self._progress)
         method = Method(
             bundle.manifest.score_digest, condition.text if condition else None, tuple(name for name, _ in partition)
@@ -109,6 +111,13 @@ class Planner:
             method.where,
             sum(f.size_bytes for f in files),
         )
+
+    def forget(self, root: InputRoot) -> None:
+        """Forget what was seen of the input: a file was not what it was taken for."""
+        self._cache(root).forget()
+
+    def _cache(self, root: InputRoot) -> ProbeCache:
+        return ProbeCache(self._trail, root, self._settings.split_mib * MIB)
 
     def role(self, bundle: ResolvedBundle) -> str:
         """Return the role of the scores: the alias, else what was asked for, else champion.
@@ -149,26 +158,33 @@ class Planner:
         return found
 
     def _partition(
-        self, root: InputRoot, files: Sequence[InputFile], asked: Sequence[str]
+        self, root: InputRoot, files: Sequence[InputFile], asked: Sequence[str], table: OutputTable
     ) -> tuple[tuple[str, pa.DataType], ...]:
         """Return name and type of the partition columns: those asked for, else the input's own.
 
         Raises:
-            UsageError: a column that was asked for is not there.
+            UsageError: a column that was asked for is not there, or cannot partition a table.
         """
-        keys = [key for key, _ in files[0].partition] if files else []
+        if not files:
+            # Nothing will be written; what goes lies as the table is partitioned.
+            return table.partitions if table.exists else ()
+        keys = [key for key, _ in files[0].partition]
         if not asked or all(name in keys for name in asked):
             return tuple((name, pa.string()) for name in (asked or keys))
-        schema = _schema_of(root, files[0], self._options) if files else pa.schema([])
+        schema = _schema_of(root, files[0], self._options)
         found = []
         for name in asked:
             if name in keys:
                 found.append((name, pa.string()))
                 continue
             if name not in schema.names:
-                raise UsageError(f"--partition-by names a column that is not there: {name}", where=root.uri)
-            given = schema.field(name).type
-            found.append((name, given.value_type if pa.types.is_dictionary(given) else given))
+                near = nearest(name, [*keys, *schema.names])
+                raise UsageError(
+                    f"--partition-by names a column that is not there: {name}",
+                    where=root.uri,
+                    fix=f"did you mean {near}?" if near else None,
+                )
+            found.append((name, partition_type(name, schema.field(name).type)))
         return tuple(found)
 
     def _check_early(
@@ -179,12 +195,34 @@ class Planner:
         table: OutputTable,
         partition: Sequence[tuple[str, pa.DataType]],
     ) -> None:
-        """Refuse what can be seen before a byte is hashed: another table's schema, or a file's first columns."""
+        """Refuse what can be seen before a byte is hashed: another table's schema, or a file's first columns.
+
+        Raises:
+            UsageError: a partition column that no table should have.
+            OutputTableError: the table does not fit.
+            SchemaMismatchError: the first file does not.
+        """
         view = load_view(bundle.files[FEATURES], bundle.manifest.view_name)
+        for name, _ in partition:
+            if name in (view.entity_key, view.event_time):
+                raise UsageError(
+                    f"a table cannot be partitioned by {name!r}, which nearly every row has a value of its own for",
+                    where=root.uri,
+                    fix="choose columns with --partition-by",
+                )
         if table.exists:
             table.check(publish.schemas(bundle.manifest, partition)[0], [name for name, _ in partition])
         for file in files[:_SAMPLE_FILES]:
-            view.match(_schema_of(root, file, self._options), join(root.uri, file.path))
+            schema = with_partitions(_schema_of(root, file, self._options), file.partition)
+            view.match(schema, join(root.uri, file.path))
+
+
+def _condition(request: BatchRequest) -> Predicate | None:
+    if not request.where:
+        return None
+    from jobs.batch import predicate  # noqa: PLC0415  (its parser takes a third of a second to load)
+
+    return predicate.parse(request.where)
 
 
 def _schema_of(root: InputRoot, file: InputFile, options: dict[str, str]) -> pa.Schema:

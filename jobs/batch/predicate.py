@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ _COMPARISONS: Final[dict[type[sql.Expr], Callable[[Any, Any], Any]]] = {
     sql.GT: lambda left, right: left > right,
     sql.GTE: lambda left, right: left >= right,
 }
+_ZONE: Final = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
 _GRAMMAR: Final = "comparisons of a column with a value, IN, BETWEEN, IS [NOT] NULL, AND, OR, NOT"
 
 
@@ -62,10 +64,12 @@ def parse(text: str) -> Predicate:
     return Predicate(tree.sql(comments=False))
 
 
-def _parse(text: str) -> sql.Expression:
+@functools.lru_cache(maxsize=16)
+def _parse(text: str) -> sql.Expr:
     try:
-        return sqlglot.parse_one(f"SELECT 1 WHERE {text}").args["where"].this  # type: ignore[no-any-return]
-    except (sqlglot.errors.SqlglotError, KeyError, AttributeError) as error:
+        # Into a condition: of a whole statement, what follows the condition (LIMIT, say) would be left out unseen.
+        return sqlglot.parse_one(text, into=sql.Condition)
+    except sqlglot.errors.SqlglotError as error:
         raise PredicateError("--where does not parse", got=text, expected=_GRAMMAR) from error
 
 
@@ -110,7 +114,9 @@ def _build(node: sql.Expr, schema: pa.Schema) -> pc.Expression:  # noqa: PLR0911
     if isinstance(node, sql.In):
         name = _known(node.this, schema)
         values = [_scalar(value, schema, name).as_py() for value in node.expressions]
-        return pc.field(name).isin(pa.array(values, _plain(schema.field(name).type)))
+        among = pc.field(name).isin(pa.array(values, _plain(schema.field(name).type)))
+        # Arrow calls null a stranger to every list; in SQL the answer is null, and stays null under NOT.
+        return pc.if_else(pc.field(name).is_valid(), among, pa.scalar(None, pa.bool_()))
     if isinstance(node, sql.Between):
         name = _known(node.this, schema)
         low, high = (_scalar(node.args[edge], schema, name) for edge in ("low", "high"))
@@ -169,7 +175,7 @@ def _scalar(node: sql.Expr, schema: pa.Schema, name: str) -> pa.Scalar:
     value, wanted = _literal(node), _plain(schema.field(name).type)
     try:
         if isinstance(value, str) and pa.types.is_timestamp(wanted) and wanted.tz is not None:
-            zoned = value if value.endswith("Z") or "+" in value else f"{value}Z"
+            zoned = value if _ZONE.search(value) else f"{value}Z"
             return pa.scalar(zoned).cast(wanted)
         scalar = pa.scalar(value).cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError) as error:

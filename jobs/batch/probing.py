@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from jobs.batch.listing import NULL_PARTITION, with_partitions
 from jobs.batch.probe import FileProbe, probe_file, reading
 from scoretrail import digest
 from scoretrail.errors import Disposition, ScoretrailError
@@ -58,6 +59,11 @@ class ProbeCache:
         """Return what was seen of exactly this file, or None."""
         text = self._seen.get((file.path, file.size_bytes, file.mtime_ns))
         return FileProbe.from_text(text) if text is not None else None
+
+    def forget(self) -> None:
+        """Remember nothing of this root: a file was not what it was taken for."""
+        self._seen = {}
+        self._storage.delete([self._key])
 
     def remember(self, seen: Sequence[tuple[InputFile, FileProbe]]) -> None:
         """Add what was seen, and forget older versions of the same files."""
@@ -131,10 +137,10 @@ def prune(
         path = posixpath.join(base, file.path)
         with reading(path):
             fragment = kind.make_fragment(path, place, partition_expression=_guarantee(file))
-            schema = fragment.physical_schema
-            for key, _ in file.partition:
-                if key not in schema.names:
-                    schema = schema.append(pa.field(key, pa.string()))
+            columns = fragment.physical_schema.names
+            if any(key in columns for key, _ in file.partition):
+                fragment = kind.make_fragment(path, place, partition_expression=_guarantee(file, columns))
+            schema = with_partitions(fragment.physical_schema, file.partition)
             expression = condition.expression(schema)
             return bool(fragment.split_by_row_group(expression, schema))
 
@@ -143,10 +149,13 @@ def prune(
     return [file for file, kept in zip(files, keep, strict=True) if kept]
 
 
-def _guarantee(file: InputFile) -> ds.Expression:
+def _guarantee(file: InputFile, columns: Sequence[str] = ()) -> ds.Expression:
+    """Return what a file's folders say of all of its rows; of a key that is a column as well, the column speaks."""
     expression = ds.scalar(True)  # noqa: FBT003
     for key, value in file.partition:
-        expression = expression & (ds.field(key) == value)
+        if key not in columns:
+            field = ds.field(key)
+            expression = expression & (field.is_null() if value == NULL_PARTITION else field == value)
     return expression
 
 

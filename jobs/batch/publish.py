@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from pyarrow import fs
 
+from jobs.batch.merge import ledger_of, merge_files
+from jobs.batch.settlement import settle
 from scoretrail.errors import OutputTableError, RejectLimitError
 from scoretrail.storage import filesystem
-from scoretrail.table import RUN_ID, OutputTable
+from scoretrail.table import KEY_DIGITS, RUN_ID, OutputTable
 from scoretrail.trail.prediction import prediction_columns, reject_columns, to_schema
 from scoretrail.trail.run import messages_digest
 
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from scoretrail.model.manifest import Manifest
     from scoretrail.table import LiveFile
     from scoretrail.trail.run import Intent, OutputFile, WorkMessage
-
-_KEY_DIGITS = 16
 
 
 def check_files(messages: Sequence[WorkMessage], table: str, rejects: str, options: Mapping[str, str]) -> None:
@@ -72,6 +72,7 @@ def prepare_table(
     description: str,
     retention_days: int,
     stats_column: str | None,
+    trail_uri: str | None = None,
 ) -> None:
     """Make sure that the table is there and has every column.
 
@@ -79,7 +80,7 @@ def prepare_table(
         OutputTableError: there is a table that does not fit.
     """
     if not table.exists:
-        table.create(schema, partition_by, description, retention_days, stats_column)
+        table.create(schema, partition_by, description, retention_days, stats_column, trail_uri)
     missing = table.check(schema, partition_by)
     if missing:
         table.add_columns(schema, missing)
@@ -91,11 +92,13 @@ def publish(
     guard: Mapping[str, int],
     tables: tuple[OutputTable, OutputTable],
     metadata: Mapping[str, str],
+    options: Mapping[str, str],
 ) -> tuple[int, int | None]:
     """Commit the rejects, then the predictions; return the versions of the table and of the rejects table.
 
     Rejects count once the scored table holds their run. Both commits are idempotent: what is live already is not added
-    again, so a run that died between them is finished by the same steps.
+    again, so a run that died between them is finished by the same steps. Last, the rejects are held to the scores: a run
+    that lost the race for the scores may have published its own in between.
 
     Args:
         plan: what goes.
@@ -103,12 +106,13 @@ def publish(
         guard: scope -> version of the scored table that the plan was made on.
         tables: the scored and the rejects table.
         metadata: what the commits say of themselves.
+        options: storage settings.
 
     Raises:
         ConflictError: a scope moved since the plan; nothing of this run is visible in the scored table.
     """
     scored, rejects = tables
-    rejects_version = _publish_rejects(plan, messages, rejects, metadata) if rejects.exists else None
+    rejects_version = _publish_rejects(plan, messages, rejects, metadata, options) if rejects.exists else None
     adds = [file for message in messages for file in message.predictions]
     touched = {message.scope for message in messages} | {file.scope for file in plan.removes}
     version = scored.commit(
@@ -117,7 +121,8 @@ def publish(
         guard={scope: guard[scope] for scope in sorted(touched)},
         metadata={**metadata, "scoretrail.messages_sha256": messages_digest(messages)},
     )
-    return version, rejects_version
+    settled = settle(scored, rejects, plan.scopes, messages, options)
+    return version, rejects_version if settled is None else settled
 
 
 def metadata_of(intent: Intent, manifest: Manifest) -> dict[str, str]:
@@ -144,14 +149,26 @@ def schemas(manifest: Manifest, partition_by: Sequence[tuple[str, pa.DataType]])
 
 
 def _publish_rejects(
-    plan: Plan, messages: Sequence[WorkMessage], rejects: OutputTable, metadata: Mapping[str, str]
+    plan: Plan,
+    messages: Sequence[WorkMessage],
+    rejects: OutputTable,
+    metadata: Mapping[str, str],
+    options: Mapping[str, str],
 ) -> int | None:
     live = [file for file in rejects.live_files() if file.scope in plan.scopes]
     paths = {file.path for file in live}
     ours = {file.path for message in messages for file in message.rejects}
-    stays = {key[:_KEY_DIGITS] for key in plan.live}
-    removes: list[LiveFile] = [file for file in live if file.key not in stays and file.path not in ours]
+    stays = frozenset(key[:KEY_DIGITS] for key in plan.live)
+    ledger = ledger_of(rejects, options)
     adds = [file for message in messages for file in message.rejects if file.path not in paths]
+    removes: list[LiveFile] = []
+    for file in live:
+        keys = ledger.keys_in([file])
+        if file.path in ours or keys <= stays:
+            continue
+        removes.append(file)
+        if keys & stays:
+            adds.append(merge_files(rejects, [file], options, keep=stays))
     if not adds and not removes:
         return rejects.version
     touched = {message.scope for message in messages} | {file.scope for file in removes}

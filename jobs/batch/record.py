@@ -8,13 +8,13 @@ import socket
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 import scoretrail
+from jobs.batch.shipment import files_of
 from scoretrail import digest
 from scoretrail.clock import utc_text
 from scoretrail.model.manifest import MODEL
@@ -189,10 +189,5 @@ def _file_digest(path: Path) -> str | None:
 
 def _distribution_digest() -> str:
     """Return a digest over our own installed source files, whatever way they were installed."""
-    found: list[list[str]] = []
-    for package in ("scoretrail", "jobs"):
-        module = __import__(package)
-        for folder in module.__path__:
-            root = Path(folder)
-            found += [[f"{package}/{p.relative_to(root)}", digest.of_bytes(p.read_bytes())] for p in root.rglob("*.py")]
-    return digest.of_json(sorted(found)) if found else digest.of_bytes(metadata.version("scoretrail").encode())
+    sources = [item for package in ("scoretrail", "jobs") for item in files_of(package) if item[0].endswith(".py")]
+    return digest.of_json(sorted([name, digest.of_bytes(data)] for name, data in sources))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jobs.batch import publish
 from jobs.batch.plan import Plan
 from jobs.batch.scope import ScopeBook
+from jobs.batch.settlement import settle
 from scoretrail.clock import utc_text
 from scoretrail.errors import ConflictError, TrailError, UsageError
 from scoretrail.storage import Storage, join
@@ -60,9 +61,12 @@ def release(table_uri: str, run_id: str, registry: Registry, settings: Settings,
         publish.check_files(messages, table_uri, rejects.uri, options)
         intent = store.intent(run_id)
         manifest = registry.resolve(intent.bundle_location, options).manifest
-        versions = publish.publish(plan, messages, guard, (scored, rejects), publish.metadata_of(intent, manifest))
+        versions = publish.publish(
+            plan, messages, guard, (scored, rejects), publish.metadata_of(intent, manifest), options
+        )
     else:
-        versions = (committed, rejects.version)
+        messages = store.messages(run_id, hold.run.work)
+        versions = (committed, settle(scored, rejects, hold.run.scopes, messages, options))
     output = {**hold.run.output, "table_version": versions[0], "rejects_version": versions[1]}
     run = replace(hold.run, status="published", output=output, finished_at=utc_text(clock.now()))
     store.finish(run)

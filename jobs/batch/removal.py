@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jobs.batch.probe import reading
@@ -32,7 +33,8 @@ def check_removal(
     """Return how many published rows go without others in their place.
 
     A file that is scored again, by another model or because its bytes changed, replaces its rows. What counts is rows
-    of input files that are no longer there, and rows that ``--where`` leaves out of files that are.
+    of input files that are no longer there, and rows that ``--where`` leaves out of files that are or that these files
+    no longer hold.
 
     Args:
         plan: what is planned, and what goes.
@@ -49,7 +51,7 @@ def check_removal(
     place, base = filesystem(table.uri, options)
     before: Counter[str] = Counter()
     for file in plan.removes:
-        before[_source_path(place, posixpath.join(base, file.path))] += file.rows
+        before += _rows_by_source(place, posixpath.join(base, file.path))
     after: Counter[str] = Counter()
     if messages is None:
         planned = {work.path for work in plan.work}
@@ -71,12 +73,23 @@ def check_removal(
     return going
 
 
-def _source_path(place: fs.FileSystem, path: str) -> str:
-    """Return the one source of a file's rows, from the footer alone; empty for a merged file or one without rows."""
+def _rows_by_source(place: fs.FileSystem, path: str) -> Counter[str]:
+    """Return how many of a file's rows came from each input file: from the footer, which tells it of all but merged files."""
     with reading(path), place.open_input_file(path) as file:
         metadata = pq.read_metadata(file)
-    for i in range(metadata.num_columns if metadata.num_row_groups else 0):
-        column: Any = metadata.row_group(0).column(i)
+        sources = {_only_source(metadata.row_group(i)) for i in range(metadata.num_row_groups)}
+        if len(sources) == 1 and None not in sources:
+            return Counter({str(sources.pop()): metadata.num_rows})
+        file.seek(0)
+        column = pq.read_table(file, columns=["source_path"])["source_path"]
+    return Counter({str(entry["values"]): entry["counts"].as_py() for entry in pc.value_counts(column)})
+
+
+def _only_source(group: pq.RowGroupMetaData) -> str | None:
+    """Return the one source that a row group's statistics state, or None."""
+    for i in range(group.num_columns):
+        column = group.column(i)
         if column.path_in_schema == "source_path" and column.is_stats_set and column.statistics.has_min_max:
-            return str(column.statistics.min) if column.statistics.min == column.statistics.max else ""
-    return ""
+            low, high = column.statistics.min, column.statistics.max
+            return str(low) if low == high else None
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from jobs.batch import publish, record
@@ -11,16 +12,17 @@ from jobs.batch.planner import Planner
 from jobs.batch.removal import check_removal
 from jobs.batch.request import BatchRequest, DryRun
 from jobs.batch.scope import ScopeBook
+from jobs.batch.settlement import settle
 from jobs.batch.stopwatch import Stopwatch
 from jobs.batch.work import WorkContext, score_works
 from scoretrail import digest, log
 from scoretrail.clock import FixedClock, SystemClock, utc_text
 from scoretrail.config import MIB
-from scoretrail.errors import ConflictError, HeldError, LimitExceededError, UsageError
+from scoretrail.errors import ConflictError, HeldError, InputChangedError, LimitExceededError, UsageError
 from scoretrail.model.registry import Registry
 from scoretrail.storage import Storage, join, normalise_uri
 from scoretrail.table import OutputTable
-from scoretrail.trail.run import TRAIL_FOLDER, Hold, Intent, RunStore, ScoringRun
+from scoretrail.trail.run import TRAIL_FOLDER, Hold, Intent, RunStore, ScoringRun, check_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,6 +88,7 @@ class BatchRun:
         Raises:
             HeldError: the run is complete and waits to be released.
             RejectLimitError, RemovalLimitError: a limit was exceeded, and nothing was published.
+            InputChangedError: a file changed while it was scored.
             ConflictError: other runs published into the same scopes again and again.
             ScoretrailError: input, bundle, table or settings are not as they must be.
         """
@@ -101,6 +104,10 @@ class BatchRun:
             intent = self._intend(bundle, root, frame.plan)
             try:
                 return self._score_and_publish(bundle, frame, intent)
+            except InputChangedError:
+                # Its size and time were those of the cache: the next run must not believe the cache again.
+                self._planner.forget(root)
+                raise
             except ConflictError as error:
                 log.get(run_id=intent.run_id).warning(log.PUBLISH_CONFLICT, attempt=attempt, reason=error.what)
                 if attempt == self._settings.batch.conflict_attempts:
@@ -128,14 +135,26 @@ class BatchRun:
     # --- Steps, in their order ----------------------------------------------------------------------------------------
 
     def _finished(self) -> ScoringRun | None:
-        """Return the record of the run that ``--run-id`` names, if it is finished already."""
+        """Return the record of the run that ``--run-id`` names, if it is finished already.
+
+        Raises:
+            HeldError: it is complete and waits to be released.
+            LimitExceededError: it was refused.
+            UsageError: no run can be called so.
+        """
         run_id = self._request.run_id
         if run_id is None:
             return None
-        held = self.store.held(run_id)
-        if held is not None and self.store.find(run_id) is None:
+        run = self.store.find(check_run_id(run_id))
+        if run is None and self.store.held(run_id) is not None:
             _refuse_held(run_id)
-        return self.store.find(run_id)
+        if run is not None and run.status == "refused":
+            raise LimitExceededError(
+                f"run {run_id} was refused, and nothing of it was published",
+                where=self.store.uri,
+                fix="look at `scoretrail runs show`, then score again under another --run-id",
+            )
+        return run
 
     def _intend(self, bundle: ResolvedBundle, root: InputRoot, plan: Plan) -> Intent:
         """Step 3: say what will be done, or take up an unfinished run that set out to do the same.
@@ -183,15 +202,15 @@ class BatchRun:
         committed = frame.table.version_of_run(intent.run_id)
         if committed is not None:
             messages = self.store.messages(intent.run_id, sorted(self.store.work_keys(intent.run_id)))
-            return self._record(bundle, frame, intent, messages, "published", (committed, None), attempts)
+            frame, versions = self._as_committed(frame, committed), (committed, self._settle(frame, messages))
+            return self._record(bundle, frame, intent, messages, "published", versions, attempts)
         if not frame.plan.todo and not frame.plan.removes:
-            return self._record(bundle, frame, intent, [], "unchanged", (frame.table.version, None), attempts)
+            versions = (frame.table.version, self._settle(frame, []))
+            return self._record(bundle, frame, intent, [], "unchanged", versions, attempts)
         self._check_removal(frame, None)
         with self._watch.stage("score"):
             messages = self._score(bundle, frame, intent)
         with self._watch.stage("publish"):
-            tables = self._tables(bundle, frame, messages)
-            ScopeBook(self._trail).note(frame.plan.scopes.values())
             publish.check_files(messages, self.output, self.rejects, self._options)
             rows = record.totals(messages)
             try:
@@ -201,12 +220,28 @@ class BatchRun:
             except LimitExceededError:
                 self._record(bundle, frame, intent, messages, "refused", (None, None), attempts)
                 raise
+            tables = self._tables(bundle, frame, messages)
+            ScopeBook(self._trail).note(frame.plan.scopes.values())
             if self._request.hold:
                 self._record(bundle, frame, intent, messages, "held", (None, None), attempts)
                 _refuse_held(intent.run_id)
             metadata = publish.metadata_of(intent, bundle.manifest)
-            versions = publish.publish(frame.plan, messages, frame.guard, tables, metadata)
+            versions = publish.publish(frame.plan, messages, frame.guard, tables, metadata, self._options)
         return self._record(bundle, frame, intent, messages, "published", versions, attempts)
+
+    def _settle(self, frame: Frame, messages: Sequence[WorkMessage]) -> int | None:
+        """Finish or undo what a run that died, or lost a race, left among the rejects; return their table's version."""
+        rejects = OutputTable(self.rejects, self._options)
+        return settle(frame.table, rejects, frame.plan.scopes, messages, self._options)
+
+    def _as_committed(self, frame: Frame, version: int) -> Frame:
+        """Return the frame as it was before the commit that made a version: what went, and on which guards."""
+        before = frame.table.at(version - 1)
+        stayed = {file.path for file in frame.table.at(version).live_files()}
+        gone = (file for file in before.live_files() if file.path not in stayed)
+        return replace(
+            frame, plan=replace(frame.plan, removes=tuple(gone)), guard=before.scope_versions(frame.plan.scopes)
+        )
 
     def _score(self, bundle: ResolvedBundle, frame: Frame, intent: Intent) -> list[WorkMessage]:
         """Step 4: score on Spark what has no message yet."""
@@ -226,7 +261,7 @@ class BatchRun:
             table=self.output,
             rejects=self.rejects,
             where=frame.where,
-            partition_by=tuple((name, str(type_)) for name, type_ in frame.partition),
+            partition_by=frame.partition,
             options=self._options,
             batch_rows=settings.batch_rows,
             row_group_rows=settings.row_group_rows,
@@ -255,7 +290,9 @@ class BatchRun:
         rejects = OutputTable(self.rejects, self._options)
         if rejects.exists or any(message.rejects for message in messages):
             # A refused row may have no event time: its files state no range.
-            publish.prepare_table(rejects, rejects_schema, names, f"Rows {manifest.name} refused", days, None)
+            publish.prepare_table(
+                rejects, rejects_schema, names, f"Rows {manifest.name} refused", days, None, self.output
+            )
         return frame.table, rejects
 
     def _record(

@@ -7,16 +7,18 @@ import os
 import re
 import sys
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from py4j.protocol import Py4JError
-from pyspark import AccumulatorParam
+from pyspark import AccumulatorParam, SparkConf
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from scoretrail import errors
-from scoretrail.errors import DependencyError, EngineError, RetryLaterError, ScoretrailError
+from jobs.batch.cluster import check_master
+from jobs.batch.failure import raise_of_start, raise_of_task
+from jobs.batch.shipment import ship
+from scoretrail.errors import ScoretrailError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +35,6 @@ _POLL_S: Final = 0.25
 _LOCAL: Final = re.compile(r"local(?:\[(?P<cores>\*|\d+)\])?")
 _TASK_FAILURES: Final = 4
 """Spark's own default on a cluster; a local master would give up at the first lost worker."""
-_WORKER_ERROR: Final = re.compile(r"scoretrail\.errors\.(?P<name>\w+): (?P<text>.+?)(?:\n\n|\n\tat |\Z)", re.DOTALL)
 
 
 def run(
@@ -50,6 +51,7 @@ def run(
     Raises:
         ScoretrailError: what a task yielded.
         RetryLaterError: Spark gave up on a task.
+        DependencyError: an executor's Python is missing, of another version or without a library.
     """
     broadcast = context.broadcast(shared)
     rows = context.accumulator(0)
@@ -65,14 +67,14 @@ def run(
                 yield result
 
     group = f"scoretrail-{id(broadcast):x}"
-    context.setJobGroup(group, name)
+    context.setJobGroup(group, f"{name}: {function.__name__.strip('_')}")
     with _watched(context, group, rows, failures, progress):
         try:
             results = context.parallelize([tuple(split) for split in splits], len(splits)).mapPartitions(task).collect()
         except (Py4JError, PySparkException) as error:
             if failures.value:
                 raise failures.value[0] from None
-            _raise_translated(error)
+            raise_of_task(error)
         finally:
             broadcast.unpersist()
     failed = [result for result in results if isinstance(result, ScoretrailError)]
@@ -132,33 +134,31 @@ def _watched(
 
 
 def start(settings: SparkSettings, name: str) -> SparkSession:
-    """Return a session.
+    """Return a session whose executors can import what the driver runs.
 
     Raises:
         DependencyError: Java is missing, or not one that Spark runs on.
-        EngineError: Spark cannot start.
+        ConfigurationError: a property, or a file to be shipped, that Spark refuses.
+        EngineError: Spark cannot start, or its master does not answer.
     """
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_PYTHON", settings.conf.get("spark.pyspark.python", sys.executable))
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ  # then spark-submit chose the master
+    master = str(SparkConf().get("spark.master")) if submitted else settings.master
+    check_master(master)
     builder = SparkSession.builder.appName(name)
-    for key, value in _properties(settings).items():
-        builder = builder.config(key, value)
-    try:
-        session = builder.getOrCreate()
-    except Exception as error:
-        if "JAVA_GATEWAY" in str(error) or isinstance(error, FileNotFoundError):
-            raise DependencyError(
-                "Spark cannot start: Java is missing or of another version",
-                expected="Java 17 or 21 as JAVA_HOME or on PATH",
-                got=str(error).splitlines()[0],
-                fix="sudo apt-get install -y openjdk-17-jre-headless",
-            ) from error
-        raise EngineError("Spark cannot start", where=settings.master, got=_cause(str(error))) from error
+    with resources.as_file(resources.files("jobs.batch") / "log4j2.properties") as logging:
+        for key, value in _properties(settings, str(logging), submitted=submitted).items():
+            builder = builder.config(key, value)
+        try:
+            session = builder.getOrCreate()
+        except Exception as error:  # noqa: BLE001  (Spark's, Java's and py4j's have no common name)
+            raise_of_start(error, master)
     session.sparkContext.setLogLevel("ERROR")
+    ship(session.sparkContext)
     return session
 
 
-def _properties(settings: SparkSettings) -> Mapping[str, str]:
-    logging = Path(__file__).with_name("log4j2.properties")
+def _properties(settings: SparkSettings, logging: str, *, submitted: bool) -> Mapping[str, str]:
     properties = {
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -166,34 +166,9 @@ def _properties(settings: SparkSettings) -> Mapping[str, str]:
         "spark.task.maxFailures": str(_TASK_FAILURES),
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{logging}",
     }
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # else spark-submit chose the master
+    if not submitted:
         found = _LOCAL.fullmatch(settings.master)
         properties["spark.master"] = f"local[{found['cores'] or 1},{_TASK_FAILURES}]" if found else settings.master
         if found:
             properties |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     return {**properties, **settings.conf}
-
-
-def _raise_translated(error: Exception) -> NoReturn:
-    """Raise our error for what Spark reports of a task that failed too often.
-
-    Raises:
-        RetryLaterError: always.
-        EngineError: Spark does not say which of ours.
-    """
-    text = str(error)
-    found = _WORKER_ERROR.search(text)
-    cls = getattr(errors, found["name"], EngineError) if found else EngineError
-    if found and issubclass(cls, RetryLaterError):
-        raise cls(found["text"].strip()) from error
-    raise EngineError(
-        "Spark gave up on a task",
-        got=_cause(text),
-        fix="run the same command again: it goes on where this run stopped",
-    ) from error
-
-
-def _cause(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "Error" in line or "Exception" in line or "Reason" in line]
-    return (telling or lines or ["no words"])[0][:400]

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pyarrow import fs
 
+from jobs.batch.maintain import vacuumed_paths
 from jobs.batch.probe import reading
+from jobs.batch.record import totals
 from jobs.batch.reproduce import published_run
 from scoretrail import digest
 from scoretrail.clock import from_utc_text
-from scoretrail.errors import ScoretrailError
+from scoretrail.errors import ScoretrailError, TrailError
 from scoretrail.storage import Storage, filesystem, join
-from scoretrail.trail.run import TRAIL_FOLDER, RunStore, messages_digest
+from scoretrail.table import RUN_ID, OutputTable
+from scoretrail.trail.run import RUN, TRAIL_FOLDER, RunStore, messages_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,8 +27,7 @@ if TYPE_CHECKING:
     from scoretrail.clock import Clock
     from scoretrail.config import Settings
     from scoretrail.model.registry import Registry
-    from scoretrail.table import OutputTable
-    from scoretrail.trail.run import ScoringRun, WorkMessage
+    from scoretrail.trail.run import OutputFile, ScoringRun, WorkMessage
 
 Verdict = Literal["ok", "different", "expired"]
 
@@ -47,7 +49,7 @@ class Verification:
 
     run_id: str
     checked: dict[str, int] = field(default_factory=dict)
-    """How many messages, outputs, inputs, bundles and commits were looked at."""
+    """How many messages, records, outputs, inputs, bundles and commits were looked at."""
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -61,9 +63,15 @@ class Verification:
 
     def expect(self, what: str, where: str, expected: object, got: object) -> None:
         """Look at one thing."""
-        self.count(what)
         if expected != got:
-            self.findings.append(Finding(what, where, "different", str(expected), str(got)))
+            self.differs(what, where, str(expected), str(got))
+        else:
+            self.count(what)
+
+    def differs(self, what: str, where: str, expected: str, got: str) -> None:
+        """Tell that a thing is not as it must be."""
+        self.count(what)
+        self.findings.append(Finding(what, where, "different", expected, got))
 
     def expired(self, what: str, where: str) -> None:
         """Tell that retention removed a thing."""
@@ -93,29 +101,72 @@ def verify(
     store = RunStore(Storage(join(table.uri, TRAIL_FOLDER), options))
     run = published_run(store, run_id)
     result = Verification(run_id)
-    messages = store.messages(run_id, run.work)
-    result.expect("messages", store.uri, run.output["messages_sha256"], messages_digest(messages))
-    _check_commit(table, run, result)
+    messages = _check_messages(store, run, result)
+    is_old = from_utc_text(run.finished_at) + timedelta(days=settings.batch.retention_days) < clock.now()
+    _check_commit(table, run, result, may_be_gone=is_old)
     _check_bundle(run, registry, options, result)
-    keep = timedelta(days=settings.batch.retention_days)
-    may_be_gone = from_utc_text(run.finished_at) + keep < clock.now()
+    places = [(table.uri, _Gone.of(table, options, is_old=is_old))]
+    rejects = OutputTable(run.output["rejects"], options)
+    places.append((rejects.uri, _Gone.of(rejects, options, is_old=is_old)))
+    inputs: dict[str, str | None] = {}
     progress.start(None, len(messages), "verifying")
     try:
         for done, message in enumerate(messages, 1):
-            _check_outputs(table.uri, run, message, options, result, may_be_gone=may_be_gone)
-            _check_input(run, message, options, result)
+            for (uri, gone), files in zip(places, (message.predictions, message.rejects), strict=True):
+                for file in files:
+                    _check_output(uri, file, gone, options, result)
+            if message.source_path not in inputs:
+                inputs[message.source_path] = _digest(run.input["root"], message.source_path, options)
+            _check_input(run, message, inputs[message.source_path], result)
             progress.update(0, done)
     finally:
         progress.stop()
     return result
 
 
-def _check_commit(table: OutputTable, run: ScoringRun, result: Verification) -> None:
+@dataclass(frozen=True)
+class _Gone:
+    """Which files of a table retention may have removed."""
+
+    live: frozenset[str]
+    vacuumed: frozenset[str]
+    is_old: bool
+
+    @classmethod
+    def of(cls, table: OutputTable, options: Mapping[str, str], *, is_old: bool) -> _Gone:
+        live = frozenset(file.path for file in table.live_files())
+        return cls(live, vacuumed_paths(table.uri, options), is_old)
+
+    def may_be(self, path: str) -> bool:
+        return path not in self.live and (self.is_old or path in self.vacuumed)
+
+
+def _check_messages(store: RunStore, run: ScoringRun, result: Verification) -> list[WorkMessage]:
+    """Return the messages that can be read, after looking at all of them and at the record that sums them up."""
+    messages = []
+    for work_key in run.work:
+        try:
+            message = store.message(run.run_id, work_key)
+        except TrailError as error:
+            result.differs("messages", error.where or store.uri, "a message", error.got or error.what)
+            continue
+        if message is not None:
+            messages.append(message)
+    result.expect("messages", store.uri, run.output["messages_sha256"], messages_digest(messages))
+    sums = totals(messages)
+    result.expect("record", f"{store.uri}/{run.run_id}/{RUN}", sums, {name: run.rows.get(name) for name in sums})
+    return messages
+
+
+def _check_commit(table: OutputTable, run: ScoringRun, result: Verification, *, may_be_gone: bool) -> None:
     if run.status == "unchanged":
         return
-    entry = next((e for e in table.history() if e.get("scoretrail.run_id") == run.run_id), None)
-    if entry is None:
+    entry = next((e for e in table.history() if e.get(RUN_ID) == run.run_id), None)
+    if entry is None and may_be_gone:
         result.expired("commit", f"{table.uri}/_delta_log")
+        return
+    if entry is None:
+        result.differs("commit", f"{table.uri}/_delta_log", f"a commit of {run.run_id}", "none")
         return
     where = f"{table.uri} version {entry['version']}"
     for name, expected in (
@@ -135,27 +186,18 @@ def _check_bundle(run: ScoringRun, registry: Registry, options: Mapping[str, str
     result.expect("bundle", where, run.model["bundle_sha256"], got)
 
 
-def _check_outputs(
-    table: str,
-    run: ScoringRun,
-    message: WorkMessage,
-    options: Mapping[str, str],
-    result: Verification,
-    *,
-    may_be_gone: bool,
+def _check_output(
+    uri: str, file: OutputFile, gone: _Gone, options: Mapping[str, str], result: Verification
 ) -> None:
-    for uri, files in ((table, message.predictions), (run.output["rejects"], message.rejects)):
-        for file in files:
-            where = f"{uri}/{file.path}"
-            got = _digest(uri, file.path, options)
-            if got is None and may_be_gone:
-                result.expired("outputs", where)
-            else:
-                result.expect("outputs", where, file.sha256, got or "no file")
+    where = f"{uri}/{file.path}"
+    got = _digest(uri, file.path, options)
+    if got is None and gone.may_be(file.path):
+        result.expired("outputs", where)
+    else:
+        result.expect("outputs", where, file.sha256, got or "no file")
 
 
-def _check_input(run: ScoringRun, message: WorkMessage, options: Mapping[str, str], result: Verification) -> None:
-    got = _digest(run.input["root"], message.source_path, options)
+def _check_input(run: ScoringRun, message: WorkMessage, got: str | None, result: Verification) -> None:
     where = join(run.input["root"], message.source_path)
     if got is None:
         result.expired("inputs", where)

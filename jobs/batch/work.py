@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import os
 import posixpath
 import secrets
 import socket
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
-from jobs.batch import predicate
+from jobs.batch.listing import with_partitions
 from jobs.batch.reader import open_work, read_batches
-from jobs.batch.writer import PartitionedWriter, Target, remove_orphans
+from jobs.batch.writer import PartitionedWriter, Target, partition_type, remove_orphans
 from scoretrail.clock import from_utc_text
 from scoretrail.errors import Disposition, SchemaMismatchError, ScoretrailError, UsageError, nearest
+from scoretrail.feature.lean import keep_pandas_out
 from scoretrail.model.bundle import open_once
 from scoretrail.model.manifest import MODEL
 from scoretrail.scoring import count_by_reason, score_batch
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from jobs.batch.plan import Work
+    from jobs.batch.predicate import Predicate
     from scoretrail.model.bundle import Bundle, BundleFiles
     from scoretrail.scoring import Rejected, Scored
 
@@ -55,8 +57,8 @@ class WorkContext:
     table: str
     rejects: str
     where: str | None
-    partition_by: tuple[tuple[str, str], ...]
-    """Name and Arrow type of each partition column."""
+    partition_by: tuple[tuple[str, pa.DataType], ...]
+    """Name and type of each partition column."""
     options: dict[str, str]
     batch_rows: int
     row_group_rows: int
@@ -97,7 +99,7 @@ def score_work(work: Work, context: WorkContext, files: BundleFiles) -> WorkMess
         predictions=predictions,
         rejects=rejects,
         repeats_bits=bundle.repeats_bits,
-        host=socket.gethostname(),
+        host=host_name(),
         attempt=attempt,
         seconds=round(time.monotonic() - started, 4),
     )
@@ -105,6 +107,11 @@ def score_work(work: Work, context: WorkContext, files: BundleFiles) -> WorkMess
     if standing.attempt != attempt:
         outputs.remove(message)
     return standing
+
+
+def host_name() -> str:
+    """Return what this machine is called: where an operator told Spark a name, that one."""
+    return os.environ.get("SPARK_LOCAL_HOSTNAME") or socket.gethostname()
 
 
 def check_columns(schema: pa.Schema, bundle: Bundle, work: Work, context: WorkContext) -> None:
@@ -115,11 +122,15 @@ def check_columns(schema: pa.Schema, bundle: Bundle, work: Work, context: WorkCo
         PredicateError: ``--where`` does not fit.
         UsageError: a partition column is not there.
     """
-    bundle.view.match(schema, work.path)
-    full = _with_partitions(schema, work)
-    if context.where:
-        predicate.parse(context.where).expression(full)
+    full = with_partitions(schema, work.partition)
+    bundle.view.match(full, work.path)
+    condition = _condition(context)
+    if condition is not None:
+        condition.expression(full)
+    from_path = {key for key, _ in work.partition}
     for name, wanted in context.partition_by:
+        if name in from_path:
+            continue
         if name not in full.names:
             raise UsageError(
                 f"--partition-by names a column that is not there: {name}",
@@ -127,10 +138,9 @@ def check_columns(schema: pa.Schema, bundle: Bundle, work: Work, context: WorkCo
                 fix=f"did you mean {nearest(name, full.names)}?",
             )
         given = full.field(name).type
-        plain = given.value_type if pa.types.is_dictionary(given) else given
-        if str(plain) != wanted:
+        if partition_type(name, given) != wanted:
             raise SchemaMismatchError(
-                f"partition column {name!r} has different types in the input", expected=wanted, got=str(plain)
+                f"partition column {name!r} has different types in the input", expected=str(wanted), got=str(given)
             )
 
 
@@ -143,7 +153,7 @@ def scored_batches(
         ScoretrailError: the input is not as it was planned, or does not serve the view.
     """
     source, base = filesystem(context.root, context.options)
-    condition = predicate.parse(context.where) if context.where else None
+    condition = _condition(context)
     names = [name for name, _ in context.partition_by]
     columns = list(dict.fromkeys([*bundle.view.record_columns, *(condition.columns if condition else ()), *names]))
     with open_work(source, posixpath.join(base, work.path), work, context.split_bytes) as parquet:
@@ -184,7 +194,7 @@ class _Outputs:
             scored_at=from_utc_text(context.scored_at),
         )
         self._work = work
-        self._partition = [(name, _arrow_type(type_)) for name, type_ in context.partition_by]
+        self._partition = context.partition_by
         names = [name for name, _ in context.partition_by]
         self._columns = prediction_columns(manifest, self._partition), reject_columns(manifest, self._partition)
         stats_columns = (manifest.view["event_time"], None)  # a refused row may have none
@@ -240,8 +250,16 @@ class _Outputs:
         return arrays
 
 
+def _condition(context: WorkContext) -> Predicate | None:
+    if not context.where:
+        return None
+    from jobs.batch import predicate  # noqa: PLC0415  (its parser takes longer to load than all the rest of a worker)
+
+    return predicate.parse(context.where)
+
+
 def _filtered(
-    batch: pa.RecordBatch, source_row: NDArray[np.int64], condition: predicate.Predicate
+    batch: pa.RecordBatch, source_row: NDArray[np.int64], condition: Predicate
 ) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
     expression = condition.expression(batch.schema)
     numbered = pa.Table.from_batches([batch.append_column("__row", pa.array(np.arange(batch.num_rows)))])
@@ -249,21 +267,9 @@ def _filtered(
     return batch.take(kept), source_row[np.asarray(kept)]
 
 
-def _with_partitions(schema: pa.Schema, work: Work) -> pa.Schema:
-    for key, _ in work.partition:
-        if key not in schema.names:
-            schema = schema.append(pa.field(key, pa.string()))
-    return schema
-
-
 def _constant(value: str, rows: int) -> pa.Array:
     indices = pa.Array.from_buffers(pa.int8(), rows, [None, pa.py_buffer(bytes(rows))])
     return pa.DictionaryArray.from_arrays(indices, pa.array([value], pa.string()))
-
-
-@functools.cache
-def _arrow_type(name: str) -> pa.DataType:
-    return pa.type_for_alias(name.replace("date32[day]", "date32"))
 
 
 def score_works(
@@ -274,6 +280,7 @@ def score_works(
     Raises:
         ScoretrailError: one that a retry may mend, so that Spark tries the task again.
     """
+    keep_pandas_out()
     for work in works:
         try:
             yield score_work(work, context, files)

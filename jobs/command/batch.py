@@ -22,6 +22,7 @@ _SHOWN_FILES = 10
 @command(app)
 def score(
     invocation: Invocation,
+    *,
     model: Annotated[str, typer.Option(metavar="URI", help="models:/NAME/VERSION, models:/NAME@ALIAS, or a folder.")],
     input_: Annotated[str, typer.Option("--input", metavar="ROOT", help="Folder of Parquet files.")],
     output: Annotated[str, typer.Option(metavar="TABLE", help="The Delta table to publish to.")],

@@ -129,23 +129,22 @@ def check_versions(
     counting = [one for one in requirements if _counts(one, version_of)]
     bad = [_misfit(one, version_of(one.name)) for one in counting if not _fits(one, version_of(one.name))]
     bad += [_intruder(name, version_of(name)) for name in INTRUDERS if version_of(name) is not None]
-    return bad or [Finding(check="versions", found=f"{len(counting)} requirements hold")]
+    # Two extras may ask for one thing.
+    return list(dict.fromkeys(bad)) or [Finding(check="versions", found=f"{len(counting)} requirements hold")]
 
 
-def check_import(module: str, distribution: str | None = None) -> Finding:
+def check_import(package: str) -> Finding:
     """Return whether a library starts, tried in a process of its own, which it may bring down.
 
     Args:
-        module: the name to import.
-        distribution: the package that holds it, where it has another name.
+        package: the name of the package and of its module.
     """
-    package = distribution or module
     version = installed_version(package)
     if version is None:
         return Finding(
             check=package, found="none", cause="it is not installed", fix=installer_line("install", _wanted(package))
         )
-    command = [sys.executable, "-W", "ignore", "-c", _IMPORT, module]
+    command = [sys.executable, "-W", "ignore", "-c", _IMPORT, package]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_LIMIT_S)
     except subprocess.TimeoutExpired:

@@ -78,7 +78,7 @@ def look_around(imports: tuple[str, ...], stay_s: float) -> dict[str, Any]:
     time.sleep(stay_s)
     # An executor forks its Python workers from one daemon: the parent process is the executor's name here.
     return {
-        "host": socket.gethostname(),
+        "host": os.environ.get("SPARK_LOCAL_HOSTNAME") or socket.gethostname(),
         "executor": os.getppid(),
         "python": platform.python_version(),
         "found": found,

@@ -71,7 +71,11 @@ def show(invocation: Invocation, run_id: RunId, table: TableOption = None) -> No
 
 @command(app)
 def verify(invocation: Invocation, run_id: RunId, table: TableOption = None) -> None:
-    """Hold files, commit, bundle and inputs against the run's trail; exit 3 when something differs."""
+    """Hold files, commit, bundle and inputs against the run's trail; exit 3 when something differs.
+
+    Raises:
+        DifferenceError: something does.
+    """
     from jobs.batch import verify as verification
     from scoretrail.errors import DifferenceError
 
@@ -115,7 +119,11 @@ def reproduce(
         str | None, typer.Option("--input", metavar="ROOT", help="Where the input lies today, if it moved.")
     ] = None,
 ) -> None:
-    """Score a run's rows again and compare every bit; exit 3 when one differs."""
+    """Score a run's rows again and compare every bit; exit 3 when one differs.
+
+    Raises:
+        DifferenceError: one does.
+    """
     from jobs.batch import reproduce as reproduction
     from scoretrail.errors import DifferenceError
 

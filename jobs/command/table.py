@@ -49,7 +49,11 @@ def vacuum(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would go.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Allow a retention below a day.")] = False,
 ) -> None:
-    """Remove superseded files past their retention, and orphans; live, held and unfinished runs are spared."""
+    """Remove superseded files past their retention, and orphans; live, held and unfinished runs are spared.
+
+    Raises:
+        UsageError: no retention at all, without --force.
+    """
     from jobs.batch.maintain import vacuum as remove
 
     opened = open_table(invocation, table)

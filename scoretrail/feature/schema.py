@@ -33,6 +33,7 @@ _NORMALISATIONS: Final[Mapping[str, Any]] = {
 }
 _EXACT_INTEGER_BITS: Final = {pa.float32(): 24, pa.float64(): 53}
 """Integers of up to this many bits are exact in the float type (IEEE 754 significands)."""
+_DTYPES: Final[Mapping[Any, np.dtype[Any]]] = {pa.float32(): np.dtype(np.float32), pa.float64(): np.dtype(np.float64)}
 
 
 class FaultCode(enum.StrEnum):
@@ -207,6 +208,8 @@ class Field:
             column: as :meth:`conform` returned it.
         """
         faults: list[Fault] = []
+        if self._is_plainly_good(column):
+            return column, faults
         if pa.types.is_floating(self.type):
             column = self._check_finite(column, faults)
         if column.null_count:
@@ -219,6 +222,23 @@ class Field:
         if self.minimum is not None or self.maximum is not None:
             column = self._check_range(column, faults)
         return column, faults
+
+    def _is_plainly_good(self, column: pa.Array) -> bool:
+        """Tell whether a float column holds finite values in the range and nothing else: what nearly every column does.
+
+        Two passes without a copy, at a third of what the kernels cost that say what is wrong.
+        """
+        dtype = _DTYPES.get(self.type)
+        if dtype is None or column.null_count or not len(column):
+            return False
+        values = np.frombuffer(column.buffers()[1], dtype, len(column), column.offset * dtype.itemsize)
+        low, high = float(np.minimum.reduce(values)), float(np.maximum.reduce(values))  # NaN anywhere makes both NaN
+        return (
+            math.isfinite(low)
+            and math.isfinite(high)
+            and (self.minimum is None or low >= self.minimum)
+            and (self.maximum is None or high <= self.maximum)
+        )
 
     def _check_finite(self, column: pa.Array, faults: list[Fault]) -> pa.Array:
         # One vectorised pass tells whether anything is NaN or infinite; only then is it worth asking what.

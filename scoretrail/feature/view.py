@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -135,11 +136,11 @@ class FeatureView:
                 fix="give it a default",
             )
 
-    @property
+    @cached_property
     def _fields(self) -> dict[str, Field]:
         return {field.name: field for field in (*self.request, *self.derived)}
 
-    @property
+    @cached_property
     def record_fields(self) -> tuple[Field, ...]:
         """The columns a record must have: entity key, event time, request features, in this order."""
         return (
@@ -148,12 +149,12 @@ class FeatureView:
             *self.request,
         )
 
-    @property
+    @cached_property
     def record_columns(self) -> tuple[str, ...]:
         """The names of :attr:`record_fields`."""
         return tuple(field.name for field in self.record_fields)
 
-    @property
+    @cached_property
     def input_fields(self) -> tuple[Field, ...]:
         """The model's inputs, in order."""
         return tuple(self._fields[name] for name in self.inputs)

@@ -191,8 +191,13 @@ def golden_differences(bundle: Bundle, golden: bytes) -> int:
 
     Raises:
         BundleError: the golden rows break the view's contract, or there are none.
+        SchemaMismatchError: they lack a column of the view.
     """
-    table = pq.read_table(pa.BufferReader(golden)).combine_chunks()
+    try:
+        table = pq.read_table(pa.BufferReader(golden)).combine_chunks()
+    except pa.ArrowInvalid as error:
+        raise BundleError("the golden rows are not Parquet", where=manifests.GOLDEN, got=str(error)) from error
+    bundle.view.match(table.schema, manifests.GOLDEN)
     if not table.num_rows:
         raise BundleError("the bundle has no golden rows", where=manifests.GOLDEN)
     (batch,) = table.to_batches()
@@ -201,11 +206,15 @@ def golden_differences(bundle: Bundle, golden: bytes) -> int:
     if faults or more:
         raise BundleError("golden rows break the view's contract", where=f"{(faults + more)[0].field}")
     scores = bundle.raw_scores(features)
-    recorded = np.column_stack(
-        [np.asarray(batch.column(name)) for name in batch.schema.names if name.startswith(GOLDEN_SCORE)]
-    )
-    if recorded.shape != scores.shape:
-        raise BundleError("golden rows have another number of scores", where=manifests.GOLDEN)
+    names = [name for name in batch.schema.names if name.startswith(GOLDEN_SCORE)]
+    recorded = np.asarray(batch.select(names).to_tensor(row_major=True)) if names else np.empty((0, 0))
+    if (recorded.shape, recorded.dtype) != (scores.shape, scores.dtype):
+        raise BundleError(
+            "golden rows have other scores than the model",
+            where=manifests.GOLDEN,
+            expected=f"{scores.shape[1]} columns {scores.dtype}",
+            got=f"{len(names)} columns {recorded.dtype}",
+        )
     return int((bits_of(recorded) != bits_of(scores)).any(axis=1).sum())
 
 

@@ -78,8 +78,9 @@ def _output(manifest: Manifest) -> list[str]:
     if manifest.abstention:
         band = manifest.abstention
         lines.append(f"scores from {band.low:g} to below {band.high:g}: decision {band.decision!r}")
-    lines.append(f"rejected outside {_span(guards.minimum, guards.maximum)}")
-    lines.append(f"capped to {_span(guards.cap_minimum, guards.cap_maximum)}")
+    lines.append(f"a score outside of {_span(guards.minimum, guards.maximum)} is rejected")
+    if guards.cap_minimum is not None or guards.cap_maximum is not None:
+        lines.append(f"capped to {_span(guards.cap_minimum, guards.cap_maximum)}")
     lines.append(f"called with {manifest.block or 'any number of'} rows at a time")
     return lines
 
@@ -97,7 +98,7 @@ def _inputs(manifest: Manifest) -> Iterable[tuple[str, ...]]:
 
 def _span(low: float | None, high: float | None) -> str:
     if low is None and high is None:
-        return "any finite value"
+        return "all finite values"
     return f"{'-∞' if low is None else f'{low:g}'} to {'∞' if high is None else f'{high:g}'}"
 
 

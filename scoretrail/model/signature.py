@@ -27,12 +27,18 @@ def sign(files: Mapping[str, bytes], private_key: Path) -> bytes:
         DependencyError: model-signing is not installed.
         BundleError: the key cannot be used.
     """
+    library = _library()
     with tempfile.TemporaryDirectory(prefix="scoretrail-sign-") as folder:
         model, target = _laid_out(files, Path(folder))
         try:
-            _library().signing.Config().use_elliptic_key_signer(private_key=private_key).sign(model, target)
-        except (ValueError, TypeError, OSError) as error:
-            raise BundleError("the bundle cannot be signed", where=private_key.name, got=str(error)) from error
+            library.signing.Config().use_elliptic_key_signer(private_key=private_key).sign(model, target)
+        except Exception as error:  # the library raises its own, ValueError and cryptography's
+            raise BundleError(
+                "the bundle cannot be signed",
+                where=private_key.name,
+                expected="a private elliptic-curve key in PEM",
+                got=f"{type(error).__name__}: {error}",
+            ) from error
         return target.read_bytes()
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scoretrail import digest
-from scoretrail.errors import ObjectExistsError, TrailError, nearest
+from scoretrail.errors import ObjectExistsError, TrailError, UsageError, nearest
+from scoretrail.storage import join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from scoretrail.digest import Digest
     from scoretrail.storage import Storage
@@ -22,8 +24,13 @@ INTENT: Final = "intent.json"
 HELD: Final = "held.json"
 RUN: Final = "run.json"
 _WORK: Final = "work"
-_NOT_RUNS: Final = frozenset({"cache", "ledger", "scopes"})
+_RECENT_RUNS: Final = 100
+"""How far back an unfinished run is looked for; an older one is taken up by its ``--run-id``."""
+_NOT_RUNS: Final = frozenset({"cache", "ledger", "scopes", "vacuum"})
 """Folders beside the runs'."""
+
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@=-]{0,199}")
+"""What a folder may be called everywhere, an orchestrator's run ids included."""
 
 Status = Literal["published", "unchanged", "held", "refused", "unfinished"]
 
@@ -169,6 +176,24 @@ class Hold:
         return cls(run, tuple(values["live"]), tuple(values["removes"]))
 
 
+def check_run_id(text: str) -> str:
+    """Return a run's id as it was given.
+
+    >>> check_run_id("scheduled__2013-12-02T00:00:00+00:00")
+    'scheduled__2013-12-02T00:00:00+00:00'
+
+    Raises:
+        UsageError: no folder of a run may be called so.
+    """
+    if not _RUN_ID.fullmatch(text) or text in _NOT_RUNS:
+        raise UsageError(
+            f"{text!r} cannot be a run's id",
+            expected="letters, digits and . _ : + @ = -, up to 200, beginning with a letter or digit",
+            got="a name that the trail uses itself" if text in _NOT_RUNS else None,
+        )
+    return text
+
+
 class RunStore:
     """The run records of one table."""
 
@@ -201,7 +226,7 @@ class RunStore:
         """Return a run's intent.
 
         Raises:
-            TrailError: there is no such run; the nearest is named.
+            TrailError: there is no such run (the nearest is named), or its intent cannot be read.
         """
         data = self._storage.get_or_none(f"{run_id}/{INTENT}")
         if data is None:
@@ -211,7 +236,8 @@ class RunStore:
                 where=self.uri,
                 fix=f"did you mean {near}?" if near else "`scoretrail runs list` shows the runs of a table",
             )
-        return Intent(**json.loads(data))
+        with self._legible(f"{run_id}/{INTENT}"):
+            return Intent(**json.loads(data))
 
     def has(self, run_id: str) -> bool:
         """Tell whether a run of this id began."""
@@ -225,23 +251,34 @@ class RunStore:
         return "held" if self._storage.get_or_none(f"{run_id}/{HELD}") is not None else "unfinished"
 
     def find(self, run_id: str) -> ScoringRun | None:
-        """Return a finished run's record, or None."""
+        """Return a finished run's record, or None.
+
+        Raises:
+            TrailError: it cannot be read.
+        """
         data = self._storage.get_or_none(f"{run_id}/{RUN}")
-        return ScoringRun.from_bytes(data) if data is not None else None
+        with self._legible(f"{run_id}/{RUN}"):
+            return ScoringRun.from_bytes(data) if data is not None else None
 
     def held(self, run_id: str) -> Hold | None:
-        """Return a held run, or None; one that was released since is found by :meth:`find` as well."""
+        """Return a held run, or None; one that was released since is found by :meth:`find` as well.
+
+        Raises:
+            TrailError: it cannot be read.
+        """
         data = self._storage.get_or_none(f"{run_id}/{HELD}")
-        return Hold.from_bytes(data) if data is not None else None
+        with self._legible(f"{run_id}/{HELD}"):
+            return Hold.from_bytes(data) if data is not None else None
 
     def unfinished(self, plan_sha256: str) -> Intent | None:
         """Return the newest intent of this plan that is neither finished nor held, or None."""
-        for run_id in reversed(self.run_ids()):
-            data = self._storage.get_or_none(f"{run_id}/{INTENT}")
-            if data is None or json.loads(data)["plan_sha256"] != plan_sha256:
-                continue
-            if self.status(run_id) == "unfinished":
-                return Intent(**json.loads(data))
+        for run_id in reversed(self.run_ids()[-_RECENT_RUNS:]):
+            try:
+                intent = self.intent(run_id)
+                if intent.plan_sha256 == plan_sha256 and self.status(run_id) == "unfinished":
+                    return intent
+            except TrailError:
+                continue  # a damaged record of one run keeps no other from its work
         return None
 
     def finish(self, run: ScoringRun) -> None:
@@ -269,9 +306,27 @@ class RunStore:
         return message
 
     def message(self, run_id: str, work_key: str) -> WorkMessage | None:
-        """Return the message of a piece of work, or None."""
-        data = self._storage.get_or_none(f"{run_id}/{_WORK}/{work_key}.json")
-        return WorkMessage.from_bytes(data) if data is not None else None
+        """Return the message of a piece of work, or None.
+
+        Raises:
+            TrailError: it cannot be read.
+        """
+        key = f"{run_id}/{_WORK}/{work_key}.json"
+        data = self._storage.get_or_none(key)
+        with self._legible(key):
+            return WorkMessage.from_bytes(data) if data is not None else None
+
+    def message_of(self, key_digits: str, attempt: str) -> WorkMessage | None:
+        """Return the message of an attempt by the digits of its work key that a file's name carries, or None.
+
+        Every run is looked at, the newest first: a repair may take its time.
+        """
+        for run_id in reversed(self.run_ids()):
+            for work_key in self.work_keys(run_id):
+                message = self.message(run_id, work_key) if work_key.startswith(key_digits) else None
+                if message is not None and message.attempt == attempt:
+                    return message
+        return None
 
     def messages(self, run_id: str, work_keys: Iterable[str]) -> list[WorkMessage]:
         """Return the messages of these pieces of work that are there, in the order of the keys."""
@@ -285,6 +340,23 @@ class RunStore:
         return {
             found.key.removeprefix(prefix).removesuffix(".json") for found in self._storage.list(f"{run_id}/{_WORK}")
         }
+
+    @contextlib.contextmanager
+    def _legible(self, key: str) -> Iterator[None]:
+        """Turn what a damaged record raises into an error of ours.
+
+        Raises:
+            TrailError: the record cannot be read.
+        """
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise TrailError(
+                "a record of the trail cannot be read",
+                where=join(self.uri, key),
+                got=f"{type(error).__name__}: {error}"[:300],
+                fix="restore it from a backup",
+            ) from error
 
 
 def messages_digest(messages: Sequence[WorkMessage]) -> Digest:

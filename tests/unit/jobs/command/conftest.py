@@ -1,11 +1,8 @@
 """A small model of our own making, and the program called in this process or in one of its own."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import structlog
 from onnx import TensorProto, helper
 
 from jobs import cli
@@ -90,6 +88,13 @@ def houses(rows: int, seed: int = 1) -> pa.Table:
     )
 
 
+@pytest.fixture(autouse=True)
+def _logs_of_their_own() -> Iterator[None]:
+    """Forget the log's stream, which is closed when the test ends."""
+    yield
+    structlog.reset_defaults()
+
+
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """Return a function that runs one command line in this process, in a folder with a model to register."""
@@ -119,20 +124,6 @@ def register(call: Call) -> Call:
     return run
 
 
-def program(*arguments: str, cwd: Path, **environment: str) -> Answer:
-    """Run the console script's module in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs.cli", *arguments],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    return Answer(done.returncode, done.stdout, done.stderr)
-
-
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Register ``house`` 1.0.0 as champion, once for all tests, and return the registry."""
@@ -145,6 +136,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = ("--training-data", str(folder / "train.parquet"), "--alias", "champion", "--quiet")
     code = cli.run(["--set", f"registry.uri={place}", "model", "register", "house", "1.0.0", *files, *CARD, *data])
     assert code == 0
+    structlog.reset_defaults()
     return folder / "registry"
 
 

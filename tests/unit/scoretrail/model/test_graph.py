@@ -150,9 +150,7 @@ def test_data_outside_the_file_are_refused_wherever_a_tensor_may_stand(where: st
 
 def test_a_model_that_was_saved_with_external_data_is_refused(tmp_path: Path) -> None:
     model = onnx.load_from_string(sigmoid_network(width=64))
-    onnx.save(
-        model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0
-    )
+    onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
 
     assert refused((tmp_path / "model.onnx").read_bytes()).what == "the model keeps data outside its file"
 
@@ -190,7 +188,9 @@ def test_an_operator_that_does_not_exist_is_refused() -> None:
     assert "NoSuchThing" in str(error.got)
 
 
-@pytest.mark.parametrize("element", [TensorProto.FLOAT16, TensorProto.COMPLEX64, TensorProto.UINT8, TensorProto.UNDEFINED])
+@pytest.mark.parametrize(
+    "element", [TensorProto.FLOAT16, TensorProto.COMPLEX64, TensorProto.UINT8, TensorProto.UNDEFINED]
+)
 def test_an_element_type_without_an_arrow_type_is_refused(element: int) -> None:
     model = onnx.load_from_string(sigmoid_network())
     model.graph.input[0].type.tensor_type.elem_type = element
