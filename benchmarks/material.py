@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from scoretrail.clock import SystemClock
 from scoretrail.config import BudgetSettings
@@ -25,12 +23,12 @@ FEATURES: Final = tuple(f"f{i:02d}" for i in range(30))
 KEY: Final = "order_id"
 TIME: Final = "ordered_at"
 MODELS: Final = ("linear", "trees")
-TREES: Final = 100
-LEAVES: Final = 31
 TRAINING_ROWS: Final = 100_000
+FILE_ROWS: Final = 500_000
+"""Rows of a file, 54 MiB, unless a layout says otherwise."""
 GROUP_ROWS: Final = 131_072
 """Rows of a row group, near what Spark and pyarrow write by default for rows of this width."""
-_SEED: Final = 20131201
+SEED: Final = 20131201
 _FIRST_US: Final = 1_385_856_000_000_000
 """2013-12-01 UTC; rows follow each other by a second."""
 
@@ -85,7 +83,7 @@ def make_records(layout: Layout, folder: Path) -> Path:
 
 def records(first: int, stop: int) -> pa.Table:
     """Return the records ``first`` to ``stop``; what a row holds depends on the seed and the first row only."""
-    random = np.random.default_rng([_SEED, first])
+    random = np.random.default_rng([SEED, first])
     rows = stop - first
     columns: dict[str, Any] = {
         KEY: pa.array([f"o{i:09d}" for i in range(first, stop)]),
@@ -116,9 +114,10 @@ def register_models(folder: Path) -> Mapping[str, str]:
     if missing:
         table = records(0, TRAINING_ROWS)
         matrix = np.column_stack([table[name].to_numpy() for name in FEATURES])
-        late = _labels(matrix)
+        from benchmarks import training  # noqa: PLC0415  (only where a model is missing: its libraries load slowly)
+
         for name in missing:
-            onnx = _linear(matrix, late) if name == "linear" else _trees(matrix, late)
+            onnx = training.train(name, matrix)
             request = Registration(
                 name=f"orders-{name}",
                 version="1.0.0",
@@ -132,48 +131,14 @@ def register_models(folder: Path) -> Mapping[str, str]:
                 card=Card(owner="benchmarks", intended_use="to be measured", limitations="made-up records"),
             )
             register(registry, request, BudgetSettings(), SystemClock())
-    return {name: f"models:/orders-{name}/1.0.0" for name in MODELS}
+    return {name: model_uri(name) for name in MODELS}
 
 
-def _labels(matrix: NDArray[np.float32]) -> NDArray[np.int64]:
-    weights = np.random.default_rng(_SEED).normal(size=matrix.shape[1])
-    bent = matrix @ weights + np.abs(matrix[:, 0] * matrix[:, 1]) + np.sin(3 * matrix[:, 2])
-    return (bent > np.median(bent)).astype(np.int64)
+def model_uri(name: str) -> str:
+    """Return the URI of one of :data:`MODELS`."""
+    return f"models:/orders-{name}/1.0.0"
 
 
-def _linear(matrix: NDArray[np.float32], late: NDArray[np.int64]) -> bytes:
-    from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import FloatTensorType
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = make_pipeline(StandardScaler(), LogisticRegression())
-    with warnings.catch_warnings(action="ignore"):
-        model.fit(matrix, late)
-        made = to_onnx(
-            model,
-            initial_types=[("features", FloatTensorType([None, len(FEATURES)]))],
-            options={"zipmap": False},
-            target_opset={"": 18, "ai.onnx.ml": 3},
-        )
-    return bytes(made.SerializeToString())
-
-
-def _trees(matrix: NDArray[np.float32], late: NDArray[np.int64]) -> bytes:
-    from lightgbm import LGBMClassifier
-    from onnxmltools import convert_lightgbm
-    from onnxmltools.convert.common.data_types import FloatTensorType
-
-    model = LGBMClassifier(n_estimators=TREES, num_leaves=LEAVES, verbose=-1, n_jobs=2, random_state=_SEED)
-    with warnings.catch_warnings(action="ignore"):
-        model.fit(matrix, late)
-        made = convert_lightgbm(
-            model,
-            initial_types=[("features", FloatTensorType([None, len(FEATURES)]))],
-            zipmap=False,
-            target_opset=15,
-        )
-    # onnxmltools states one label whatever the number of rows, and ONNX Runtime would warn in every call.
-    made.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "rows"
-    return bytes(made.SerializeToString())
+def model_bytes(registry: Path, name: str) -> bytes:
+    """Return the ONNX file of one of :data:`MODELS`, for those who score without Scoretrail."""
+    return (registry / f"orders-{name}" / "1.0.0" / "model.onnx").read_bytes()

@@ -151,13 +151,16 @@ class Storage:
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Yield the objects whose keys begin with the folder ``prefix``, in no order.
 
+        Empty objects are passed over: object stores have them where somebody made a "folder", and ours are never empty.
+
         Raises:
             StorageError: the storage did not answer as it should.
         """
         with self._translated(prefix):
             for chunk in obstore.list(self._to_read(), prefix or None):
                 for meta in chunk:
-                    yield StoredObject(meta["path"], meta["size"], meta["last_modified"])
+                    if meta["size"]:
+                        yield StoredObject(meta["path"], meta["size"], meta["last_modified"])
 
     def folders(self, prefix: str = "") -> Sequence[str]:
         """Return the names of the folders directly below ``prefix``, sorted.

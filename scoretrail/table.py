@@ -17,6 +17,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolErr
 from deltalake.transaction import AddAction, RemoveAction
 
 from scoretrail.errors import ConflictError, OutputTableError, StorageError
+from scoretrail.trail.prediction import CLASS_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -178,7 +179,7 @@ class OutputTable:
                 ) from error
 
     def check(self, schema: pa.Schema, partition_by: Sequence[str]) -> list[str]:
-        """Return the columns of ``schema`` that the table lacks, all of them at the end.
+        """Return the columns of ``schema`` that the table lacks: what a later version of ours writes besides.
 
         Raises:
             OutputTableError: the table is not ours, or has other columns, types or partitions.
@@ -217,7 +218,16 @@ class OutputTable:
                 got=", ".join(lost),
                 fix="choose another --output: models with other classes or views have tables of their own",
             )
-        return [name for name in schema.names if name not in there.names]
+        missing = [name for name in schema.names if name not in there.names]
+        if any(name.startswith(CLASS_PREFIX) for name in missing):
+            # Adding them would shut out the models that the table was made for.
+            raise OutputTableError(
+                "the output table has no columns for the classes of this model",
+                where=self.uri,
+                expected=", ".join(missing),
+                fix="choose another --output: models with other classes or views have tables of their own",
+            )
+        return missing
 
     @property
     def partitions(self) -> tuple[tuple[str, pa.DataType], ...]:
@@ -322,7 +332,9 @@ class OutputTable:
             ConflictError: a scope moved since the plan, or other commits were faster again and again.
             StorageError: the commit failed for another reason.
         """
-        for attempt in range(1, _COMMIT_ATTEMPTS + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return self._commit_once(adds, removes, guard, metadata, data_change=data_change)
             except _FasterCommitError as error:
@@ -332,8 +344,6 @@ class OutputTable:
                         "other commits were faster", where=self.uri, got=f"{attempt} times; {error}"
                     ) from error
                 time.sleep(random.uniform(0, _COMMIT_PAUSE_S * attempt))  # noqa: S311  (spreads writers, no secret)
-        raise AssertionError  # the loop returns or raises
-
     def _commit_once(
         self,
         adds: Sequence[OutputFile],

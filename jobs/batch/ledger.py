@@ -51,8 +51,7 @@ class Ledger:
         data = self._storage.get_or_none(_key(path))
         if data is None:
             raise TrailError("a merged file has no ledger entry", where=f"{self._storage.uri}/{_key(path)}")
-        values = json.loads(data)
-        return LedgerEntry(**{**values, "work_keys": tuple(values["work_keys"]), "replaced": tuple(values["replaced"])})
+        return _entry(data)
 
     def keys_of(self, paths: Iterable[str]) -> dict[str, frozenset[str]]:
         """Return path -> keys for merged files."""
@@ -81,14 +80,15 @@ class Ledger:
             return {attempt}
         return {found for replaced in self.read(path).replaced for found in self._attempts(replaced)}
 
-    def containing(self, replaced: str) -> str | None:
-        """Return the newest merged file that took the place of a file, or None."""
-        found = None
-        for stored in sorted(self._storage.list("ledger"), key=lambda item: item.modified_at):
-            entry = json.loads(self._storage.get(stored.key))
-            if replaced in entry["replaced"] or found in entry["replaced"]:
-                found = entry["path"]
-        return found
+    def entries(self) -> list[LedgerEntry]:
+        """Return every entry, sorted by the merged files' names; a merge that lost a race has one as well."""
+        keys = sorted(stored.key for stored in self._storage.list("ledger"))
+        return [_entry(self._storage.get(key)) for key in keys]
+
+
+def _entry(data: bytes) -> LedgerEntry:
+    values = json.loads(data)
+    return LedgerEntry(**{**values, "work_keys": tuple(values["work_keys"]), "replaced": tuple(values["replaced"])})
 
 
 def _key(path: str) -> str:

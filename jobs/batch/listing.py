@@ -132,21 +132,19 @@ def slices_of(files: Sequence[InputFile]) -> list[str]:
 
 
 def matches(slice_: str, slices: Sequence[str]) -> bool:
-    """Tell whether a slice lies in what ``--slice`` selected.
+    """Tell whether a slice, as its folders spell it, lies in what ``--slice`` selected.
 
     >>> matches("ds=2013-12-02/origin=JFK", ["origin=JFK"]), matches("ds=1", ["ds=2"]), matches("ds=1", [])
     (True, False, True)
     """
-    parts = set(slice_.split("/"))
-    wanted: dict[str, set[str]] = {}
-    for text in slices:
-        for part in text.strip("/").split("/"):
-            wanted.setdefault(part.partition("=")[0], set()).add(part)
-    return all(parts & choices for choices in wanted.values())
+    values = dict(partition_values(f"{slice_}/"))
+    return all(values.get(key) in choices for key, choices in _wanted(slices).items())
 
 
 def _wanted(slices: Sequence[str]) -> dict[str, set[str]]:
     """Return key -> allowed values: several values of one key are alternatives, different keys must all match.
+
+    A value may be given as it is or as its folder spells it.
 
     Raises:
         UsageError: a slice is no ``key=value``.
@@ -157,7 +155,7 @@ def _wanted(slices: Sequence[str]) -> dict[str, set[str]]:
             key, equals, value = part.partition("=")
             if not key or not equals:
                 raise UsageError(f"{text!r} is no slice", expected="key=value, such as ds=2013-12-02")
-            wanted.setdefault(key, set()).add(value)
+            wanted.setdefault(key, set()).update((value, unquote(value)))
     return wanted
 
 

@@ -13,7 +13,7 @@ from jobs.batch.ledger import Ledger
 from jobs.batch.listing import input_root, list_files, matches, slices_of, with_partitions
 from jobs.batch.plan import Frame, Method, compare, make_work
 from jobs.batch.probe import reading
-from jobs.batch.probing import ProbeCache, probe_all, prune
+from jobs.batch.probing import ProbeCache, probe_all
 from jobs.batch.scope import Scope, ScopeBook
 from jobs.batch.writer import partition_type
 from scoretrail import log
@@ -89,6 +89,8 @@ class Planner:
         live = table.live_files()
         scopes = self._scopes(root, files, bundle.manifest.name, role, live)
         if condition is not None:
+            from jobs.batch.pruning import prune  # noqa: PLC0415  (pyarrow's datasets take long to load)
+
             files = prune(root, files, condition, self._options)
         split_bytes = settings.split_mib * MIB
         self._progress.step(f"looking at {len(files)} files in {len(scopes)} slices")
@@ -199,7 +201,7 @@ class Planner:
 
         Raises:
             UsageError: a partition column that no table should have.
-            OutputTableError: the table does not fit.
+            OutputTableError: the table does not fit, or would have two columns of one name.
             SchemaMismatchError: the first file does not.
         """
         view = load_view(bundle.files[FEATURES], bundle.manifest.view_name)
@@ -210,8 +212,9 @@ class Planner:
                     where=root.uri,
                     fix="choose columns with --partition-by",
                 )
+        scored_schema, _ = publish.schemas(bundle.manifest, partition)
         if table.exists:
-            table.check(publish.schemas(bundle.manifest, partition)[0], [name for name, _ in partition])
+            table.check(scored_schema, [name for name, _ in partition])
         for file in files[:_SAMPLE_FILES]:
             schema = with_partitions(_schema_of(root, file, self._options), file.partition)
             view.match(schema, join(root.uri, file.path))

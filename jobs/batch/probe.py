@@ -54,7 +54,7 @@ class FileProbe:
 
     def to_text(self) -> str:
         """Return the probe as JSON text, for the cache."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.dumps({**vars(self), "ranges": [vars(item) for item in self.ranges]}, separators=(",", ":"))
 
     @classmethod
     def from_text(cls, text: str) -> FileProbe:

@@ -8,11 +8,9 @@ from os import cpu_count
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from jobs.batch.listing import NULL_PARTITION, with_partitions
-from jobs.batch.probe import FileProbe, probe_file, reading
+from jobs.batch.probe import FileProbe, probe_file
 from scoretrail import digest
 from scoretrail.errors import Disposition, ScoretrailError
 from scoretrail.storage import Storage, filesystem
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
     from jobs.batch.engine import SparkEngine
     from jobs.batch.listing import InputFile, InputRoot
-    from jobs.batch.predicate import Predicate
     from jobs.progress import Progress
 
 _SPLIT_FILES: Final = 500
@@ -119,44 +116,6 @@ def probe_all(
         if cache:
             cache.remember([(by_path[path], probe) for path, probe in fresh.items()])
     return [(file, probe) for file in files if (probe := known[file.path]) is not None]
-
-
-def prune(
-    root: InputRoot, files: Sequence[InputFile], condition: Predicate, options: Mapping[str, str]
-) -> list[InputFile]:
-    """Return the files of which a row may match, by partition values and footer statistics.
-
-    Raises:
-        PredicateError: the condition does not fit a file's columns.
-        InputError: a footer cannot be read.
-    """
-    place, base = filesystem(root.uri, options)
-    kind = ds.ParquetFileFormat()
-
-    def may_match(file: InputFile) -> bool:
-        path = posixpath.join(base, file.path)
-        with reading(path):
-            fragment = kind.make_fragment(path, place, partition_expression=_guarantee(file))
-            columns = fragment.physical_schema.names
-            if any(key in columns for key, _ in file.partition):
-                fragment = kind.make_fragment(path, place, partition_expression=_guarantee(file, columns))
-            schema = with_partitions(fragment.physical_schema, file.partition)
-            expression = condition.expression(schema)
-            return bool(fragment.split_by_row_group(expression, schema))
-
-    with ThreadPoolExecutor(cpu_count() or 1) as pool:
-        keep = list(pool.map(may_match, files))
-    return [file for file, kept in zip(files, keep, strict=True) if kept]
-
-
-def _guarantee(file: InputFile, columns: Sequence[str] = ()) -> ds.Expression:
-    """Return what a file's folders say of all of its rows; of a key that is a column as well, the column speaks."""
-    expression = ds.scalar(True)  # noqa: FBT003
-    for key, value in file.partition:
-        if key not in columns:
-            field = ds.field(key)
-            expression = expression & (field.is_null() if value == NULL_PARTITION else field == value)
-    return expression
 
 
 def _in_threads(todo: Sequence[InputFile], shared: tuple[Any, ...], progress: Progress) -> dict[str, FileProbe]:

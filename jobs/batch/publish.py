@@ -97,8 +97,8 @@ def publish(
     """Commit the rejects, then the predictions; return the versions of the table and of the rejects table.
 
     Rejects count once the scored table holds their run. Both commits are idempotent: what is live already is not added
-    again, so a run that died between them is finished by the same steps. Last, the rejects are held to the scores: a run
-    that lost the race for the scores may have published its own in between.
+    again, so a run that died between them is finished by the same steps. Last, the rejects are held to the scores: a
+    run that lost the race for the scores may have published its own in between.
 
     Args:
         plan: what goes.

@@ -74,7 +74,7 @@ def check_removal(
 
 
 def _rows_by_source(place: fs.FileSystem, path: str) -> Counter[str]:
-    """Return how many of a file's rows came from each input file: from the footer, which tells it of all but merged files."""
+    """Return how many of a file's rows came from each input file; the footer tells it, but for merged files."""
     with reading(path), place.open_input_file(path) as file:
         metadata = pq.read_metadata(file)
         sources = {_only_source(metadata.row_group(i)) for i in range(metadata.num_row_groups)}

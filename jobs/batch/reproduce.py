@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
-from pyarrow import fs
 
-from jobs.batch.ledger import Ledger
 from jobs.batch.listing import partition_values
 from jobs.batch.plan import Work
 from jobs.batch.probe import probe_file
+from jobs.batch.published import PublishedFiles
 from jobs.batch.work import WorkContext, scored_batches
 from scoretrail.config import MIB
-from scoretrail.errors import InputError, TrailError
+from scoretrail.errors import InputError, OutputTableError, TrailError
 from scoretrail.model.bundle import open_once
 from scoretrail.storage import Storage, filesystem, join, normalise_uri
+from scoretrail.table import OutputTable
 from scoretrail.trail.prediction import prediction_arrays, prediction_columns, reject_arrays, reject_columns
 from scoretrail.trail.run import TRAIL_FOLDER, RunStore
 
@@ -31,8 +29,7 @@ if TYPE_CHECKING:
     from scoretrail.config import Settings
     from scoretrail.model.bundle import Bundle
     from scoretrail.model.registry import Registry
-    from scoretrail.table import OutputTable
-    from scoretrail.trail.run import OutputFile, ScoringRun, WorkMessage
+    from scoretrail.trail.run import ScoringRun, WorkMessage
 
 _SHOWN: Final = 20
 """Differences that are told one by one; the rest are counted."""
@@ -110,12 +107,14 @@ def reproduce(
     context = _context(run, store, options)
     if input_root is not None:
         context = replace(context, root=normalise_uri(input_root))
+    rejects = OutputTable(run.output["rejects"], options)
+    tables = PublishedFiles(table, options), PublishedFiles(rejects, options)
     result = Reproduction(run_id, files=len(messages))
     progress.start(sum(message.rows_in for message in messages), len(messages), "reproducing")
     try:
         done = 0
         for count, message in enumerate(messages, 1):
-            _compare(message, bundle, context, table, run, result)
+            _compare(message, bundle, context, tables, result)
             done += message.rows_in
             progress.update(done, count)
     finally:
@@ -169,8 +168,7 @@ def _compare(
     message: WorkMessage,
     bundle: Bundle,
     context: WorkContext,
-    table: OutputTable,
-    run: ScoringRun,
+    tables: tuple[PublishedFiles, PublishedFiles],
     result: Reproduction,
 ) -> None:
     try:
@@ -186,10 +184,15 @@ def _compare(
         )
         return
     again = _score_again(work, bundle, context)
-    places = ((table.uri, message.predictions), (run.output["rejects"], message.rejects))
-    columns = _row_columns(bundle, context)
-    for (uri, files), names, fresh in zip(places, columns, again, strict=True):
-        stored = _published(uri, files, names, message, context.options)
+    files = (message.predictions, message.rejects)
+    for table, written, names, fresh in zip(tables, files, _row_columns(bundle, context), again, strict=True):
+        try:
+            stored = table.read(written, message.work_key, names)
+        except OutputTableError as error:
+            result.rows += fresh.num_rows
+            result.different += fresh.num_rows
+            result.differences.append(Difference(message.source_path, -1, "file", error.got or "", error.where or ""))
+            continue
         if stored is None:
             result.expired.append(f"{message.source_path}: the published file is no longer there")
             continue
@@ -224,25 +227,6 @@ def _batch(arrays: Mapping[str, pa.Array], names: Sequence[str]) -> pa.Table:
 
 def _ordered(parts: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(parts).sort_by("source_row") if parts else pa.table({})
-
-
-def _published(
-    uri: str, files: Sequence[OutputFile], names: Sequence[str], message: WorkMessage, options: Mapping[str, str]
-) -> pa.Table | None:
-    """Return what the run wrote, ordered by source row; from a merged file where the first one is gone, else None."""
-    place, base = filesystem(uri, options)
-    parts = []
-    for file in files:
-        path = posixpath.join(base, file.path)
-        if place.get_file_info(path).type is not fs.FileType.NotFound:
-            parts.append(pq.read_table(path, filesystem=place, columns=list(names), partitioning=None))
-            continue
-        merged = Ledger(Storage(join(uri, TRAIL_FOLDER), options)).containing(file.path)
-        if merged is None or place.get_file_info(posixpath.join(base, merged)).type is fs.FileType.NotFound:
-            return None
-        dataset = ds.dataset(posixpath.join(base, merged), filesystem=place, format="parquet")
-        parts.append(dataset.to_table(columns=list(names), filter=ds.field("work_key") == message.work_key))
-    return _ordered(parts)
 
 
 def _compare_rows(stored: pa.Table, fresh: pa.Table, path: str, result: Reproduction) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from jobs.batch import publish, record
 from jobs.batch.plan import Frame, Plan, pack
@@ -202,11 +202,13 @@ class BatchRun:
         committed = frame.table.version_of_run(intent.run_id)
         if committed is not None:
             messages = self.store.messages(intent.run_id, sorted(self.store.work_keys(intent.run_id)))
-            frame, versions = self._as_committed(frame, committed), (committed, self._settle(frame, messages))
-            return self._record(bundle, frame, intent, messages, "published", versions, attempts)
+            rejects_version = self._settle(frame, messages)
+            frame = self._as_committed(frame, committed)
+            return self._record(bundle, frame, intent, messages, "published", (committed, rejects_version), attempts)
         if not frame.plan.todo and not frame.plan.removes:
-            versions = (frame.table.version, self._settle(frame, []))
-            return self._record(bundle, frame, intent, [], "unchanged", versions, attempts)
+            rejects_version = self._settle(frame, [])
+            standing = (frame.table.version, rejects_version)
+            return self._record(bundle, frame, intent, [], "unchanged", standing, attempts)
         self._check_removal(frame, None)
         with self._watch.stage("score"):
             messages = self._score(bundle, frame, intent)
@@ -273,7 +275,7 @@ class BatchRun:
         splits = pack(missing, tasks=tasks, split_bytes=settings.split_mib * MIB, pack_files=settings.pack_files)
         self._progress.start(sum(work.rows for work in missing), len(splits))
         try:
-            fresh = self._engine.run(splits, _score_works, (context, bundle.files), lambda m: m.rows_in, self._progress)
+            fresh = self._engine.run(splits, score_works, (context, bundle.files), lambda m: m.rows_in, self._progress)
         finally:
             self._progress.stop()
         return messages + fresh
@@ -334,11 +336,6 @@ class BatchRun:
         if not self._request.allow_remove:
             limit = self._settings.batch.max_remove_ratio
             check_removal(frame.plan, frame.table, limit, messages, self._options)
-
-
-def _score_works(works: Any, shared: Any) -> Any:  # noqa: ANN401
-    context, files = shared
-    return score_works(works, context, files)
 
 
 def _refuse_held(run_id: str) -> NoReturn:

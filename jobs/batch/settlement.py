@@ -26,9 +26,9 @@ def settle(
 ) -> int | None:
     """Put right what another run left in the rejects table; return its version, None where there is none.
 
-    Rejects are committed before the scores. A run that then loses the race for the scores, or dies, has left its rejects
-    where those of the winner belong. A file's name tells its attempt, and the attempt whose scores are live is the one
-    whose rejects count.
+    Rejects are committed before the scores. A run that then loses the race for the scores, or dies, has left its
+    rejects where those of the winner belong. A file's name tells its attempt, and the attempt whose scores are live is
+    the one whose rejects count.
 
     Args:
         scored: the scored table, which decides.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pyarrow import fs
 
 from jobs.batch.maintain import vacuumed_paths
+from jobs.batch.merge import ledger_of
 from jobs.batch.probe import reading
 from jobs.batch.record import totals
 from jobs.batch.reproduce import published_run
@@ -17,7 +18,7 @@ from scoretrail import digest
 from scoretrail.clock import from_utc_text
 from scoretrail.errors import ScoretrailError, TrailError
 from scoretrail.storage import Storage, filesystem, join
-from scoretrail.table import RUN_ID, OutputTable
+from scoretrail.table import KEY_DIGITS, RUN_ID, OutputTable
 from scoretrail.trail.run import RUN, TRAIL_FOLDER, RunStore, messages_digest
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ def verify(
                 inputs[message.source_path] = _digest(run.input["root"], message.source_path, options)
             _check_input(run, message, inputs[message.source_path], result)
             progress.update(0, done)
+        _check_merged(table, messages, options, result)
+        _check_merged(rejects, messages, options, result)
     finally:
         progress.stop()
     return result
@@ -184,6 +187,18 @@ def _check_bundle(run: ScoringRun, registry: Registry, options: Mapping[str, str
     except ScoretrailError as error:
         got = error.what
     result.expect("bundle", where, run.model["bundle_sha256"], got)
+
+
+def _check_merged(
+    table: OutputTable, messages: Sequence[WorkMessage], options: Mapping[str, str], result: Verification
+) -> None:
+    """Look at the live files that the run's own were merged into: what readers see is there."""
+    ledger = ledger_of(table, options)
+    attempts = {(message.work_key[:KEY_DIGITS], message.attempt) for message in messages}
+    for file in table.live_files():
+        if file.is_merged and attempts & ledger.attempts_in([file]):
+            got = _digest(table.uri, file.path, options)
+            result.expect("merged", f"{table.uri}/{file.path}", ledger.read(file.path).sha256, got or "no file")
 
 
 def _check_output(

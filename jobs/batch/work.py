@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
 import secrets
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
+    from pyarrow import fs
 
     from jobs.batch.plan import Work
     from jobs.batch.predicate import Predicate
@@ -73,7 +75,6 @@ def score_work(work: Work, context: WorkContext, files: BundleFiles) -> WorkMess
     """
     started = time.monotonic()
     bundle = open_once(files, context.bits)
-    store = RunStore(Storage(join(context.table, TRAIL_FOLDER), context.options))
     attempt = secrets.token_hex(4)
     outputs = _Outputs(bundle, work, context, attempt)
     try:
@@ -103,7 +104,7 @@ def score_work(work: Work, context: WorkContext, files: BundleFiles) -> WorkMess
         attempt=attempt,
         seconds=round(time.monotonic() - started, 4),
     )
-    standing = store.claim(context.run_id, message)
+    standing = _places(context).store.claim(context.run_id, message)
     if standing.attempt != attempt:
         outputs.remove(message)
     return standing
@@ -152,7 +153,7 @@ def scored_batches(
     Raises:
         ScoretrailError: the input is not as it was planned, or does not serve the view.
     """
-    source, base = filesystem(context.root, context.options)
+    source, base = _places(context).source
     condition = _condition(context)
     names = [name for name, _ in context.partition_by]
     columns = list(dict.fromkeys([*bundle.view.record_columns, *(condition.columns if condition else ()), *names]))
@@ -198,7 +199,7 @@ class _Outputs:
         names = [name for name, _ in context.partition_by]
         self._columns = prediction_columns(manifest, self._partition), reject_columns(manifest, self._partition)
         stats_columns = (manifest.view["event_time"], None)  # a refused row may have none
-        self._places = [filesystem(uri, context.options) for uri in (context.table, context.rejects)]
+        self._places = _places(context).tables
         self._writers = [
             PartitionedWriter(
                 Target(place, base, work.scope, work.key, attempt, context.row_group_rows), columns, names, stats
@@ -215,12 +216,14 @@ class _Outputs:
         self._writers[rejects].write(every)
 
     def close(self) -> tuple[tuple, tuple]:  # type: ignore[type-arg]
-        empty = {
+        return self._writers[0].close(self._no_rows), self._writers[1].close()
+
+    def _no_rows(self) -> dict[str, pa.Array]:
+        return {
             **{column.name: pa.nulls(0, column.type) for column in self._columns[0]},
             **constant_arrays(self._trail, 0),
             **{name: _constant(value, 0) for name, value in self._work.partition},
         }
-        return self._writers[0].close(empty), self._writers[1].close()
 
     def abandon(self) -> None:
         for writer in self._writers:
@@ -250,6 +253,30 @@ class _Outputs:
         return arrays
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Where a run reads and writes: opened once per process, for on an object store each is a client of its own."""
+
+    source: tuple[fs.FileSystem, str]
+    tables: tuple[tuple[fs.FileSystem, str], tuple[fs.FileSystem, str]]
+    """The scored and the rejects table."""
+    store: RunStore
+
+
+def _places(context: WorkContext) -> _Places:
+    return _opened(context.root, context.table, context.rejects, tuple(sorted(context.options.items())))
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(root: str, table: str, rejects: str, options: tuple[tuple[str, str], ...]) -> _Places:
+    given = dict(options)
+    return _Places(
+        source=filesystem(root, given),
+        tables=(filesystem(table, given), filesystem(rejects, given)),
+        store=RunStore(Storage(join(table, TRAIL_FOLDER), given)),
+    )
+
+
 def _condition(context: WorkContext) -> Predicate | None:
     if not context.where:
         return None
@@ -273,14 +300,17 @@ def _constant(value: str, rows: int) -> pa.Array:
 
 
 def score_works(
-    works: Iterator[Work], context: WorkContext, files: BundleFiles
+    works: Iterator[Work], shared: tuple[WorkContext, BundleFiles]
 ) -> Iterator[WorkMessage | ScoretrailError]:
     """Yield what was done for each piece of work; an error that no retry will mend is yielded, and ends the iteration.
+
+    Spark's workers find it by name: this module imports what they need, and not what only a driver does.
 
     Raises:
         ScoretrailError: one that a retry may mend, so that Spark tries the task again.
     """
     keep_pandas_out()
+    context, files = shared
     for work in works:
         try:
             yield score_work(work, context, files)

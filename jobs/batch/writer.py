@@ -25,7 +25,7 @@ from scoretrail.table import file_name, partition_text
 from scoretrail.trail.run import OutputFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pyarrow import fs
 
@@ -116,23 +116,24 @@ class PartitionedWriter:
         for key, rows in _groups(values):
             self._file(key).add(batch.take(rows))
 
-    def close(self, empty: Mapping[str, pa.Array] | None = None) -> tuple[OutputFile, ...]:
+    def close(self, empty: Callable[[], Mapping[str, pa.Array]] | None = None) -> tuple[OutputFile, ...]:
         """Finish the files and return what they are, in the order of their partition values.
 
         Args:
-            empty: zero rows of every column: written where no row came, so that the work still shows in the table.
+            empty: makes zero rows of every column: written where no row came, so that the work shows in the table.
 
         Raises:
             StorageError: they cannot be written.
         """
         if not self._open and empty is not None:
+            arrays = empty()
             values = tuple(
                 _text(column.dictionary[0])
                 if isinstance(column, pa.DictionaryArray) and len(column.dictionary)
                 else None
-                for column in (empty[name] for name in self._partition_by)
+                for column in (arrays[name] for name in self._partition_by)
             )
-            self._file(values).add(self._batch(empty))
+            self._file(values).add(self._batch(arrays))
         ordered = sorted(self._open.items(), key=lambda item: [value or "" for value in item[0]])
         return tuple(file.close() for _, file in ordered)
 
@@ -235,10 +236,18 @@ class _OpenFile:
     def abandon(self) -> None:
         if self.sink is None:
             return
-        # An orphan is never read, and vacuum takes it; on a full disk its end may not be written, and it must go at once.
-        for step in (self._close_quietly, lambda: self.target.filesystem.delete_file(self.full_path)):
+        # On a full disk the first two fail, and the file must go all the more. One that stays is an orphan: never read,
+        # and vacuum takes it.
+        for step in (self._close_parquet, self.sink.close, lambda: self.target.filesystem.delete_file(self.full_path)):
             with contextlib.suppress(OSError, pa.ArrowException):
                 step()
+
+    def _close_parquet(self) -> None:
+        if self.parquet is not None:
+            try:
+                self.parquet.close()
+            finally:
+                self.parquet.is_open = False  # else it tries again when it is collected
 
     @property
     def full_path(self) -> str:
@@ -257,8 +266,7 @@ class _OpenFile:
         self.gathered, self.gathered_rows = [], 0
 
     def _start(self, schema: pa.Schema) -> None:
-        self.target.filesystem.create_dir(posixpath.dirname(self.full_path), recursive=True)
-        self.sink = HashingSink(self.target.filesystem.open_output_stream(self.full_path))
+        self.sink = HashingSink(self._opened())
         dictionary = [
             item.name for item in schema if pa.types.is_dictionary(item.type) or item.name in ("reason", "field")
         ]
@@ -274,6 +282,14 @@ class _OpenFile:
             # The Arrow schema would make the dictionaries come back; the table's types are plain.
             store_schema=False,
         )
+
+    def _opened(self) -> Any:  # noqa: ANN401  (a pyarrow stream)
+        # The folder is there for all but the first file, and object stores have none.
+        try:
+            return self.target.filesystem.open_output_stream(self.full_path)
+        except FileNotFoundError:
+            self.target.filesystem.create_dir(posixpath.dirname(self.full_path), recursive=True)
+            return self.target.filesystem.open_output_stream(self.full_path)
 
     def _sink(self) -> HashingSink:
         assert self.sink is not None  # noqa: S101  (set by _start, which every path to here took)
@@ -313,8 +329,10 @@ class HashingSink(io.RawIOBase):
     def close(self) -> None:
         """Close the wrapped stream, once."""
         if not self.closed:
-            self._inner.close()
-            super().close()
+            try:
+                self._inner.close()
+            finally:
+                super().close()
 
 
 class _writing:  # noqa: N801  (reads as a phrase)

@@ -57,7 +57,9 @@ def score(
     from jobs.batch.engine import SparkEngine
     from jobs.batch.request import BatchRequest, outcome_of
     from jobs.batch.run import BatchRun
+    from scoretrail.feature.lean import keep_pandas_out
 
+    keep_pandas_out()
     invocation.override({"spark.master": master, "batch.max_reject_ratio": max_reject_ratio})
     request = BatchRequest(
         model=model,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from jobs.reference import docstring
+from jobs.reference.meaning import MEANINGS
 from jobs.reference.page import page, prose, table
 from scoretrail import log
 
@@ -38,7 +39,7 @@ def events_page(root: Path) -> str:
     Args:
         root: the repository.
     """
-    told = docstring.of_constants(log)
+    told = {name: text or MEANINGS["log"].get(name, "") for name, text in docstring.of_constants(log).items()}
     emitted = list(emissions(root))
     rows = [
         (f"`{getattr(log, one.event)}`", one.level, _fields(one), prose(told.get(one.event, "")), f"`{one.module}`")

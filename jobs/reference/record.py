@@ -14,6 +14,7 @@ from jobs.batch import publish
 from jobs.batch.ledger import LedgerEntry
 from jobs.batch.scope import Scope
 from jobs.reference import docstring
+from jobs.reference.meaning import MEANINGS
 from jobs.reference.page import page, prose, table
 from jobs.reference.setting import type_text
 from scoretrail.feature.schema import Field
@@ -48,6 +49,7 @@ TABLE/_scoretrail/
   RUN_ID/held.json              a run that waits for `scoretrail runs release`
   RUN_ID/run.json               the record of a run that ended: published, unchanged, refused
   scopes/SCOPE.json             what a scope's id means
+  vacuum/TIME-XXXXXXXX.json     which files each vacuum removed, written before the first went
   ledger/FILE.json              which work keys a merged file holds
   cache/XXXXXXXXXXXX.parquet    digests of input files, by path, size and time; losing it costs time only
 ```
@@ -94,8 +96,9 @@ def runs_page() -> str:
 
 def _section(title: str, cls: type[Any], only: set[str] | None = None) -> str:
     told = docstring.of_attributes(cls)
+    known = MEANINGS.get(cls.__name__, {})
     rows = [
-        (f"`{name}`", f"`{type_text(kind)}`", prose(told.get(name, "")))
+        (f"`{name}`", f"`{type_text(kind)}`", prose(told.get(name) or known.get(name, "")))
         for name, kind in _typed(cls).items()
         if only is None or name in only
     ]

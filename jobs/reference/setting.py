@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from pydantic import BaseModel
 
 from jobs.reference.docstring import first_paragraph
+from jobs.reference.meaning import MEANINGS
 from jobs.reference.page import page, prose, table
 from scoretrail.config import ENV_PREFIX, Settings
 
@@ -49,12 +50,13 @@ def _sections(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, t
 
 
 def _section(name: str, model: type[BaseModel]) -> str:
+    known = MEANINGS.get(model.__name__, {})
     rows = [
         (
             f"`{name}.{key}`",
             f"`{_type(field)}`",
             f"`{_default(field)}`",
-            prose(field.description or ""),
+            prose(field.description or known.get(key, "")),
             f"`{ENV_PREFIX}{name.upper().replace('.', '__')}__{key.upper()}`",
         )
         for key, field in model.model_fields.items()

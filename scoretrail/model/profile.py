@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoretrail.errors import ModelError
+from scoretrail.feature.lean import keep_pandas_out
 from scoretrail.model import manifest as manifests
 from scoretrail.model.bundle import golden_differences, open_bundle
 
@@ -123,4 +124,5 @@ def _peak_memory_bytes() -> int:
 
 
 if __name__ == "__main__":
+    keep_pandas_out()  # as in the workers whose cost this is to tell
     Path(sys.argv[2]).write_text(json.dumps(asdict(_measure_here(Path(sys.argv[1])))), encoding="utf-8")

@@ -130,7 +130,7 @@ class Registry:
         except ObjectExistsError as error:
             raise self._exists(manifest) from error
         complete = {**files, MANIFEST: data, CARD: card.render(manifest).encode()}
-        # Both follow from what is published, so that a crash here loses nothing: `fetch` makes them again.
+        # Both follow from what is published: a crash here leaves a bundle that can be used, without a card or sums.
         self._storage.put(f"{folder}/{CARD}", complete[CARD])
         self._storage.put(f"{folder}/{SUMS}", sums(complete))
         log.get().info(log.MODEL_REGISTERED, model=manifest.name, version=manifest.version)

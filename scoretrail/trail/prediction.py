@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from scoretrail.clock import utc_text
+from scoretrail.errors import OutputTableError
 from scoretrail.feature.schema import TIMESTAMP
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Final = 1
 """Raised when a column of the output changes; part of every work key."""
+
+CLASS_PREFIX: Final = "score_"
+"""Of the columns that hold one class's score."""
 
 _STRING: Final = pa.string()
 
@@ -73,13 +77,21 @@ _TRAIL: Final = (
 )
 
 
-def class_column(label: str) -> str:
-    """Return the name of the column that holds one class's score.
+def class_columns(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the columns that hold each class's score; labels that read alike get their position.
 
-    >>> class_column("Very Late")
-    'score_very_late'
+    >>> class_columns(["Very Late", "on time"])
+    ('score_very_late', 'score_on_time')
+    >>> class_columns(["-1", "0", "1"])
+    ('score_1', 'score_0', 'score_1_2')
     """
-    return "score_" + (re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") or "class")
+    names: list[str] = []
+    for position, label in enumerate(labels):
+        name = CLASS_PREFIX + (re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") or "class")
+        while name in names:
+            name = f"{name}_{position}"
+        names.append(name)
+    return tuple(names)
 
 
 def prediction_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.DataType]] = ()) -> tuple[Column, ...]:
@@ -88,12 +100,18 @@ def prediction_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.Dat
     Args:
         manifest: the bundle's manifest.
         partition: name and type of the partition columns.
+
+    Raises:
+        OutputTableError: the view or the partitions use a name that the table needs.
     """
     classes = manifest.output.classes if manifest.output.task == "multiclass" else ()
-    return (
+    return _distinct(
         *_identity(manifest, partition),
         Column("score", pa.float64(), _score_comment(manifest)),
-        *(Column(class_column(label), pa.float64(), f"Score of class {label}") for label in classes),
+        *(
+            Column(name, pa.float64(), f"Score of class {label}")
+            for name, label in zip(class_columns(classes), classes, strict=True)
+        ),
         Column("label", _STRING, "The model's class; null for a regressor", nullable=True),
         Column("decision", _STRING, "The label, or the abstention rule's value inside its band", nullable=True),
         Column("guard", _STRING, "Guard that changed the score (capped); null where none did", nullable=True),
@@ -102,9 +120,13 @@ def prediction_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.Dat
 
 
 def reject_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.DataType]] = ()) -> tuple[Column, ...]:
-    """Return the columns of a rejects table, in order; values of features are never among them."""
+    """Return the columns of a rejects table, in order; values of features are never among them.
+
+    Raises:
+        OutputTableError: the view or the partitions use a name that the table needs.
+    """
     key, time, *further = _identity(manifest, partition)
-    return (
+    return _distinct(
         Column(key.name, key.type, key.comment, nullable=True),
         Column(time.name, time.type, time.comment, nullable=True),
         *further,
@@ -134,7 +156,7 @@ def prediction_arrays(manifest: Manifest, scored: Scored, source_row: NDArray[np
         manifest.view["entity_key"]["name"]: scored.entity_key,
         manifest.view["event_time"]: scored.event_time,
         "score": scored.score,
-        **{class_column(label): column for label, column in zip(classes, scored.class_scores, strict=True)},
+        **dict(zip(class_columns(classes), scored.class_scores, strict=True)),
         "label": scored.label,
         "decision": scored.decision,
         "guard": scored.guard,
@@ -163,6 +185,23 @@ def constant_arrays(trail: TrailValues, rows: int) -> dict[str, pa.Array]:
         name: pa.DictionaryArray.from_arrays(zeros, pa.array([value], TIMESTAMP if name == "scored_at" else _STRING))
         for name, value in values.items()
     }
+
+
+def _distinct(*columns: Column) -> tuple[Column, ...]:
+    """Return columns after a look at their names, which Delta holds equal whatever their case.
+
+    Raises:
+        OutputTableError: two have the same name.
+    """
+    names = [column.name.lower() for column in columns]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise OutputTableError(
+            f"the output table would have two columns called {repeated[0]!r}",
+            expected="no entity key, event time or partition column that is called as one of the table's own",
+            fix="rename it in the view or in the input's folders, or choose other columns with --partition-by",
+        )
+    return columns
 
 
 def _identity(manifest: Manifest, partition: Sequence[tuple[str, pa.DataType]]) -> tuple[Column, ...]:

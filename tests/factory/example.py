@@ -1,4 +1,4 @@
-"""Small models of every kind we support, made when first asked for: the ONNX bytes, the feature code and records to score.
+"""Small models of every kind we support, made when first asked for: ONNX bytes, feature code, records to score.
 
 The data are parcels: how heavy, how far, how many items, by which carrier; the targets are whether one comes late, in
 which of three classes, and by how many hours. Every figure follows from a seed.
@@ -126,7 +126,7 @@ def number_matrix() -> np.ndarray[Any, np.dtype[np.float32]]:
 
 def target(name: str) -> np.ndarray[Any, Any]:
     """Return one of the targets ``late``, ``speed`` and ``delay_h``."""
-    return parcels()[name].to_numpy()
+    return np.asarray(parcels()[name])
 
 
 @functools.cache

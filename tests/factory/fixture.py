@@ -5,7 +5,7 @@ What a fixture returns is shared: do not write into its registry, copy the folde
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,6 +13,7 @@ from scoretrail.model.bundle import Bundle, open_bundle
 from tests.factory import example
 from tests.factory.example import Example
 from tests.factory.registered import Registered, register_example
+from tests.factory.s3_server import S3Server, running
 
 Register = Callable[[Example], Registered]
 
@@ -52,3 +53,10 @@ def registered_pipeline(registered: Register) -> Registered:
 def linear_bundle(registered_linear: Registered) -> Bundle:
     """The logistic regression, loaded."""
     return open_bundle(registered_linear.resolved.files)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A server of the S3 protocol; mark the tests that ask for it with ``s3``."""
+    with running() as server:
+        yield server

@@ -132,5 +132,11 @@ def test_data_files_lie_on_the_file_system_of_their_scheme(tmp_path: Path) -> No
     assert (type(remote), path) == (fs.S3FileSystem, "bucket/data")
     assert remote.region == "x"
 
+    plain, _ = filesystem("s3a://bucket", {"aws_access_key_id": "a", "aws_secret_access_key": "b", "aws_region": "y"})
+    assert plain.region == "y"
+
+    other, path = filesystem(f"file://{tmp_path}")
+    assert (type(other), path) == (fs.LocalFileSystem, str(tmp_path))
+
     with pytest.raises(ConfigurationError, match="storage cannot be opened"):
         filesystem("nonsense://bucket/data")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from typing import Any
@@ -55,7 +56,10 @@ def test_every_type_keeps_its_values_in_any_slice(dtype: str, columns: tuple[str
         assert matrix.shape == (length, len(columns))
         assert matrix.dtype == kind
         assert matrix.flags.c_contiguous
-        got = [[None if value != value else value for value in row] for row in matrix.tolist()]
+        got = [
+            [None if isinstance(value, float) and math.isnan(value) else value for value in row]
+            for row in matrix.tolist()
+        ]
         assert got == expected[start : start + length].tolist()
 
 

@@ -58,7 +58,7 @@ def test_the_files_that_score_are_enough(registered_linear: Registered) -> None:
 def test_golden_rows_with_another_bit_are_refused_or_said(registered_linear: Registered) -> None:
     files = with_one_bit_changed(registered_linear.resolved.files)
 
-    with pytest.raises(PlatformError, match="1 golden rows of parcel-linear 1.0.0 give other bits here") as caught:
+    with pytest.raises(PlatformError, match=r"1 golden rows of parcel-linear 1\.0\.0 give other bits here") as caught:
         open_bundle(files)
     assert caught.value.exit_code == 78
     assert "model.bits: platform" in str(caught.value.fix)

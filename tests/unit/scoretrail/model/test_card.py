@@ -5,7 +5,7 @@ import pyarrow as pa
 from scoretrail.feature import FeatureView, Request
 from scoretrail.model import card
 from scoretrail.model.manifest import Abstention, Card, Guards, Metric, Output, Training
-from tests.factory.registered import BARE_FILES, bare_manifest
+from tests.factory.bare import BARE_FILES, bare_manifest
 
 
 def sections(text: str) -> dict[str, list[str]]:

@@ -26,7 +26,7 @@ from scoretrail.model.manifest import (
     check_name,
     parse_version,
 )
-from tests.factory.registered import CARD, PROFILE, bare_manifest
+from tests.factory.bare import CARD, PROFILE, bare_manifest
 
 BARE = bare_manifest()
 
@@ -207,7 +207,7 @@ def test_a_manifest_of_another_scoring_version_can_be_read_but_not_scored_with()
         lambda: Card(owner="o", intended_use="", limitations="l"),
         lambda: Metric(name="auc", value=math.nan),
         lambda: Training(parameters={"C": math.nan}),
-        lambda: Training(parameters={"C": object()}),
+        lambda: Training(parameters={"C": object()}),  # type: ignore[dict-item]
         lambda: bare_manifest(threshold=None),
         lambda: bare_manifest(threshold=math.nan),
         lambda: bare_manifest(output=Output(task="regression", name="v", form="matrix")),

@@ -71,6 +71,13 @@ def test_where_there_is_no_proc_the_system_is_asked(monkeypatch: pytest.MonkeyPa
     assert profiles.cpu_name() != ""
 
 
+def test_where_proc_says_nothing_the_system_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda self, encoding: "another: line\n")
+
+    assert profiles._peak_memory_bytes() > 10 * 2**20
+    assert profiles.cpu_name() != ""
+
+
 def test_measuring_needs_no_training_library(registered_linear: Registered, tmp_path: Path) -> None:
     """What a worker loads: neither scikit-learn nor onnx, which only registration needs."""
     for name, data in registered_linear.resolved.files.items():

@@ -12,7 +12,7 @@ from scoretrail.model import card
 from scoretrail.model.manifest import CARD, MANIFEST, MODEL, SUMS
 from scoretrail.model.registry import Registry
 from scoretrail.storage import Storage
-from tests.factory.registered import NOW, bare_bundle, bare_manifest, open_registry
+from tests.factory.bare import NOW, bare_bundle, bare_manifest, open_registry
 
 NAME = "parcel-linear"
 
@@ -337,7 +337,7 @@ def test_aliases_that_always_move_first_are_given_up_on(registry: Registry, monk
     assert len(attempts) == 100
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"number": 1}', b'{"number": 1, "alias": "a", "more": 2}'])
+@pytest.mark.parametrize("data", [b" ", b"{", b"[]", b'{"number": 1}', b'{"number": 1, "alias": "a", "more": 2}'])
 def test_an_alias_record_that_cannot_be_read_is_named(registry: Registry, storage: Storage, data: bytes) -> None:
     storage.put(f"{NAME}/aliases/000001.json", data)
 

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from scoretrail.errors import BundleError, ConfigurationError, DependencyError
 from scoretrail.model import registry as registries
 from scoretrail.model import signature
 from scoretrail.model.manifest import CARD, MANIFEST, MODEL, SUMS
 from scoretrail.model.signature import SIGNATURE
-from tests.factory.registered import bare_bundle, open_registry
+from tests.factory.bare import bare_bundle, open_registry
+from tests.factory.key import make_pair
 
 FILES = {"manifest.json": b"{}", "model.onnx": b"a model", "features.py": b"a view", "golden.parquet": b"rows"}
 
@@ -23,20 +22,10 @@ FILES = {"manifest.json": b"{}", "model.onnx": b"a model", "features.py": b"a vi
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the pairs ``ours`` and ``theirs``, and a key of another kind."""
     folder = tmp_path_factory.mktemp("keys")
-    for name in ("ours", "theirs"):
-        private = ec.generate_private_key(ec.SECP256R1())
-        _write(folder / f"{name}.pem", folder / f"{name}.pub.pem", private)
-    _write(folder / "rsa.pem", folder / "rsa.pub.pem", rsa.generate_private_key(65537, 2048))
+    make_pair(folder, "ours")
+    make_pair(folder, "theirs")
+    make_pair(folder, "rsa", elliptic=False)
     return folder
-
-
-def _write(private_file: Path, public_file: Path, key: Any) -> None:
-    private_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    public_file.write_bytes(
-        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +138,8 @@ def test_nothing_is_parsed_before_the_signature_is_verified(
 ) -> None:
     folder = place / "parcel-linear" / "1.0.0"
     (folder / name).write_bytes(b"not what was signed")
-    parsed = []
-    monkeypatch.setattr(registries, "check_files", lambda files: parsed.append(files))
+    parsed: list[object] = []
+    monkeypatch.setattr(registries, "check_files", parsed.append)
 
     with pytest.raises(BundleError, match="no trusted key signed the bundle"):
         open_registry(place, (str(keys / "ours.pub.pem"),)).resolve(str(folder))
