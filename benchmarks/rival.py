@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.ml.functions import predict_batch_udf
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as sql
@@ -45,14 +46,16 @@ def predict_udf(spark: SparkSession, model: bytes, source: Path, output: Path) -
         (given,) = session.get_inputs()
         name = session.get_outputs()[1].name
 
-        def predict(*columns: Sequence[float]) -> Any:  # noqa: ANN401  (a numpy array)
-            matrix = np.column_stack(columns).astype(np.float32)
-            return session.run([name], {given.name: matrix})[0][:, 1].astype(np.float64)
+        def predict(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+            scores: NDArray[np.float32] = session.run([name], {given.name: matrix.astype(np.float32)})[0]
+            return scores[:, 1].astype(np.float64)
 
         return predict
 
     began = time.perf_counter()
-    score = predict_batch_udf(make, return_type=DoubleType(), batch_size=BATCH_ROWS)
+    shapes = [[len(FEATURES)]]
+    score = predict_batch_udf(make, return_type=DoubleType(), batch_size=BATCH_ROWS, input_tensor_shapes=shapes)
     frame = spark.read.parquet(str(source))
-    frame.select(KEY, score(*(sql.col(name) for name in FEATURES)).alias("score")).write.parquet(str(output))
+    inputs = sql.array(*FEATURES)
+    frame.select(KEY, score(inputs).alias("score")).write.parquet(str(output))
     return time.perf_counter() - began

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SPLIT_FILES: Final = 500
 """Files that one Spark task hashes."""
+_THREAD_FILES: Final = 64
+"""Files that one thread hashes at a time, at most."""
 _COLUMNS: Final = ("path", "size_bytes", "mtime_ns", "probe")
 
 
@@ -122,12 +124,19 @@ def _in_threads(todo: Sequence[InputFile], shared: tuple[Any, ...], progress: Pr
     """Hash in threads: hashing and reading release the interpreter's lock."""
     uri, options, split_bytes = shared
     place, base = filesystem(uri, options)
+    threads = cpu_count() or 1
+    # Several files at a time: for small ones, handing each over alone costs as much as looking at it.
+    size = max(1, min(_THREAD_FILES, len(todo) // (4 * threads)))
+    portions = [todo[at : at + size] for at in range(0, len(todo), size)]
+
+    def probe_portion(portion: Sequence[InputFile]) -> list[tuple[str, FileProbe]]:
+        return [(file.path, probe_file(place, posixpath.join(base, file.path), split_bytes)) for file in portion]
+
     found: dict[str, FileProbe] = {}
-    with ThreadPoolExecutor(cpu_count() or 1) as pool:
-        probes = pool.map(lambda file: probe_file(place, posixpath.join(base, file.path), split_bytes), todo)
-        for done, (file, probe) in enumerate(zip(todo, probes, strict=True), 1):
-            found[file.path] = probe
-            progress.update(0, done)
+    with ThreadPoolExecutor(threads) as pool:
+        for probes in pool.map(probe_portion, portions):
+            found.update(probes)
+            progress.update(0, len(found))
     return found
 
 

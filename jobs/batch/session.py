@@ -15,10 +15,10 @@ from pyspark import AccumulatorParam, SparkConf
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from jobs.batch.cluster import check_master
+from jobs.batch.cluster import check_master, is_local
 from jobs.batch.failure import raise_of_start, raise_of_task
 from jobs.batch.shipment import ship
-from scoretrail.errors import ScoretrailError
+from scoretrail.errors import ConfigurationError, ScoretrailError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -138,12 +138,14 @@ def start(settings: SparkSettings, name: str) -> SparkSession:
 
     Raises:
         DependencyError: Java is missing, or not one that Spark runs on.
-        ConfigurationError: a property, or a file to be shipped, that Spark refuses.
+        ConfigurationError: a property, or a file to be shipped, that Spark refuses; or this process has a session on
+            another master.
         EngineError: Spark cannot start, or its master does not answer.
     """
     os.environ.setdefault("PYSPARK_PYTHON", settings.conf.get("spark.pyspark.python", sys.executable))
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ  # then spark-submit chose the master
     master = str(SparkConf().get("spark.master")) if submitted else settings.master
+    _check_own_session(master)
     check_master(master)
     builder = SparkSession.builder.appName(name)
     with resources.as_file(resources.files("jobs.batch") / "log4j2.properties") as logging:
@@ -156,6 +158,22 @@ def start(settings: SparkSettings, name: str) -> SparkSession:
     session.sparkContext.setLogLevel("ERROR")
     ship(session.sparkContext)
     return session
+
+
+def _check_own_session(master: str) -> None:
+    """Refuse a cluster where this process has a session elsewhere: Spark would hand that one out without a word.
+
+    Raises:
+        ConfigurationError: it has one.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None and not is_local(master) and active.sparkContext.master != master:
+        raise ConfigurationError(
+            "this process has a Spark session on another master",
+            where=active.sparkContext.master,
+            expected=master,
+            fix="stop that session first, or leave spark.master at its default to use it",
+        )
 
 
 def _properties(settings: SparkSettings, logging: str, *, submitted: bool) -> Mapping[str, str]:

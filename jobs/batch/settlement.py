@@ -40,6 +40,7 @@ def settle(
     Raises:
         ConflictError: another run published rejects of these scopes at this moment.
     """
+    rejects.reload()
     if not rejects.exists:
         return None
     trail = Storage(join(scored.uri, TRAIL_FOLDER), options)

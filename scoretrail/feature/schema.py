@@ -270,9 +270,11 @@ class Field:
         ):
             return column
         if self.clip:
-            for edge, pick in ((self.minimum, pc.max_element_wise), (self.maximum, pc.min_element_wise)):
+            # Not min_element_wise: it may turn -0 to 0, and only where another row has to be clipped.
+            for edge, beyond in ((self.minimum, pc.less), (self.maximum, pc.greater)):
                 if edge is not None:
-                    column = pick(column, pa.scalar(edge, self.type), skip_nulls=False)
+                    limit = pa.scalar(edge, self.type)
+                    column = pc.if_else(pc.fill_null(beyond(column, limit), False), limit, column)  # noqa: FBT003
             return column
         outside = [
             compare(column, pa.scalar(edge).cast(self.type))

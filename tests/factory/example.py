@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 ROWS = 10_000
+TRAINED_ROWS = 2_000
+TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
 SEED = 20131201
 CARRIERS = ("AIR", "RAIL", "ROAD", "SEA")
 NUMBERS = ("weight_kg", "distance_km", "height_m", "density")
@@ -132,20 +134,13 @@ def target(name: str) -> np.ndarray[Any, Any]:
 @functools.cache
 def linear() -> Example:
     """A scaled logistic regression: its bits depend on the batch size, so it needs blocks."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = make_pipeline(StandardScaler(), LogisticRegression())
-    return Example(name="parcel-linear", onnx=_fitted(model, "late", zipmap=False))
+    return Example(name="parcel-linear", onnx=_converted(_logistic("late"), zipmap=False))
 
 
 @functools.cache
 def linear_with_zipmap() -> Example:
     """The same with the probabilities as a sequence of maps."""
-    from sklearn.linear_model import LogisticRegression
-
-    return Example(name="parcel-zipmap", onnx=_fitted(LogisticRegression(max_iter=2000), "late", zipmap=True))
+    return Example(name="parcel-zipmap", onnx=_converted(_logistic("late"), zipmap=True))
 
 
 @functools.cache
@@ -154,7 +149,7 @@ def trees() -> Example:
     from sklearn.ensemble import GradientBoostingClassifier
 
     model = GradientBoostingClassifier(n_estimators=20, max_depth=3, random_state=SEED)
-    return Example(name="parcel-trees", onnx=_fitted(model, "late", zipmap=False))
+    return Example(name="parcel-trees", onnx=_converted(_fitted(model, "late"), zipmap=False))
 
 
 @functools.cache
@@ -167,7 +162,7 @@ def lightgbm_trees() -> Example:
 
     model = LGBMClassifier(n_estimators=20, num_leaves=15, verbose=-1, n_jobs=1, random_state=SEED)
     with _without_warnings():
-        model.fit(number_matrix(), target("late"))
+        _fitted(model, "late")
         made = convert_lightgbm(
             model, initial_types=[("matrix", FloatTensorType([None, len(NUMBERS)]))], zipmap=False, target_opset=15
         )
@@ -179,18 +174,14 @@ def lightgbm_trees() -> Example:
 @functools.cache
 def classes_with_zipmap() -> Example:
     """Three classes with text labels, as a sequence of maps."""
-    from sklearn.linear_model import LogisticRegression
-
-    onnx = _fitted(LogisticRegression(max_iter=2000), "speed", zipmap=True)
+    onnx = _converted(_logistic("speed"), zipmap=True)
     return Example(name="parcel-speed-zipmap", onnx=onnx, task="multiclass", classes=SPEEDS)
 
 
 @functools.cache
 def classes() -> Example:
     """Three classes with text labels, as a matrix."""
-    from sklearn.linear_model import LogisticRegression
-
-    onnx = _fitted(LogisticRegression(max_iter=2000), "speed", zipmap=False)
+    onnx = _converted(_logistic("speed"), zipmap=False)
     return Example(name="parcel-speed", onnx=onnx, task="multiclass", classes=SPEEDS)
 
 
@@ -200,7 +191,7 @@ def tree_classes() -> Example:
     from sklearn.ensemble import RandomForestClassifier
 
     model = RandomForestClassifier(n_estimators=10, max_depth=5, random_state=SEED)
-    onnx = _fitted(model, "speed", zipmap=False)
+    onnx = _converted(_fitted(model, "speed"), zipmap=False)
     return Example(name="parcel-speed-trees", onnx=onnx, task="multiclass", classes=SPEEDS)
 
 
@@ -209,7 +200,7 @@ def ridge() -> Example:
     """A linear regressor."""
     from sklearn.linear_model import Ridge
 
-    return Example(name="parcel-delay", onnx=_fitted(Ridge(), "delay_h"), task="regression", classes=())
+    return Example(name="parcel-delay", onnx=_converted(_fitted(Ridge(), "delay_h")), task="regression", classes=())
 
 
 @functools.cache
@@ -218,7 +209,7 @@ def tree_regressor() -> Example:
     from sklearn.ensemble import GradientBoostingRegressor
 
     model = GradientBoostingRegressor(n_estimators=20, random_state=SEED)
-    return Example(name="parcel-delay-trees", onnx=_fitted(model, "delay_h"), task="regression", classes=())
+    return Example(name="parcel-delay-trees", onnx=_converted(_fitted(model, "delay_h")), task="regression", classes=())
 
 
 @functools.cache
@@ -277,18 +268,30 @@ ALL: dict[str, Callable[[], Example]] = {
 }
 
 
-def _fitted(model: Any, label: str, *, zipmap: bool | None = None) -> bytes:
+@functools.cache
+def _logistic(label: str) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return _fitted(make_pipeline(StandardScaler(), LogisticRegression()), label)
+
+
+def _fitted(model: Any, label: str) -> Any:
+    with _without_warnings():
+        return model.fit(number_matrix()[:TRAINED_ROWS], target(label)[:TRAINED_ROWS])
+
+
+def _converted(model: Any, *, zipmap: bool | None = None) -> bytes:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
-    matrix = number_matrix()
     with _without_warnings():
-        model.fit(matrix, target(label))
         made = to_onnx(
             model,
-            initial_types=[("matrix", FloatTensorType([None, matrix.shape[1]]))],
+            initial_types=[("matrix", FloatTensorType([None, len(NUMBERS)]))],
             options=None if zipmap is None else {"zipmap": zipmap},
-            target_opset={"": 18, "ai.onnx.ml": 3},
+            target_opset=TARGET_OPSET,
         )
     return bytes(made.SerializeToString())
 
@@ -297,10 +300,10 @@ def _fitted_mixed(model: Any) -> bytes:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 
-    frame = parcels().select(["carrier", "n_items", "weight_kg"]).to_pandas()
+    frame = parcels().select(["carrier", "n_items", "weight_kg"]).slice(0, TRAINED_ROWS).to_pandas()
     column = [None, 1]
     with _without_warnings():
-        model.fit(frame, target("late"))
+        model.fit(frame, target("late")[:TRAINED_ROWS])
         made = to_onnx(
             model,
             initial_types=[
@@ -309,7 +312,7 @@ def _fitted_mixed(model: Any) -> bytes:
                 ("weight_kg", FloatTensorType(column)),
             ],
             options={"zipmap": False},
-            target_opset={"": 18, "ai.onnx.ml": 3},
+            target_opset=TARGET_OPSET,
         )
     return bytes(made.SerializeToString())
 

@@ -78,7 +78,7 @@ def load_example(chosen: Example, **changes: Any) -> Bundle:
     """
     graph = graphs.inspect(chosen.onnx)
     view = load_view(chosen.features, chosen.view_name)
-    output = infer_output(graph, None, ())
+    output = changes["output"] if "output" in changes else infer_output(graph, None, ())
     fields: dict[str, Any] = {
         "name": chosen.name,
         "view": view.contract(),

@@ -129,10 +129,15 @@ def test_an_input_that_is_no_parquet_file_any_more_is_a_difference(published: Wo
     assert result.different == 100
 
 
-def test_a_published_file_that_is_gone_is_expired(published: Workshop) -> None:
-    next(Path(published.output).glob("ds=2/part-*.parquet")).unlink()
+def test_a_file_that_is_gone_is_expired_unless_readers_need_it(published: Workshop) -> None:
+    [path] = Path(published.output).glob("ds=2/part-*.parquet")
+    published.score("models:/parcel/1.1.0", where="n_items > 2", run_id="r2")
+    path.unlink()
     assert again(published).expired == ["ds=2/c.parquet: the published file is no longer there"]
     assert again(published).different == 0
+    next(Path(published.output).glob("ds=2/part-*.parquet")).unlink()
+    assert again(published, "r2").expired == []
+    assert [one.column for one in again(published, "r2").differences] == ["file"]
 
 
 def test_the_code_in_features_may_have_changed_since(published: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

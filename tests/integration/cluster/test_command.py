@@ -1,12 +1,15 @@
 """The console script on a cluster: it brings its own code, and says what is wrong with a master or an executor."""
 
 import socket
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.factory.registered import Registered
+from tests.integration.cluster.conftest import GOOD_ROWS
 from tests.integration.cluster.launch import Launcher
 from tests.integration.cluster.standalone import HOSTS, python_without_us
 
@@ -16,6 +19,22 @@ def test_it_scores_without_spark_submit_on_executors_without_our_code(launcher: 
     assert outcome.code == 0, outcome.said
     assert launcher.rows().equals(local_run.rows())
     assert launcher.record()["environment"]["hosts"] == list(HOSTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["registered_trees", "registered_pipeline"])
+def test_models_of_other_kinds_give_the_bits_of_a_local_run(
+    launcher: Launcher, model: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    chosen: Registered = request.getfixturevalue(model)
+    there = replace(launcher, registry=chosen.root, model=chosen.resolved.uri)
+    (tmp_path / "local").mkdir()
+    here = replace(there, folder=tmp_path / "local", master="local[2]", python=Path(sys.executable))
+    for place in (there, here):
+        outcome = place.score().outcome()
+        assert outcome.code == 0, outcome.said
+    assert there.rows().num_rows == GOOD_ROWS
+    assert there.rows().equals(here.rows())
 
 
 def test_doctor_finds_both_executors_and_what_they_import(launcher: Launcher) -> None:

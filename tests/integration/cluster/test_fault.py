@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,14 @@ pytestmark = [
 
 #: Scoring in calls of ten rows takes seconds instead of a moment, and every 500 rows a file grows: time to strike.
 SLOWLY = ("--set=batch.batch_rows=10", "--set=batch.row_group_rows=500")
+
+#: A task that takes half as long again as the faster half did is begun a second time.
+SPECULATION = {
+    "speculation": "true",
+    "speculation.interval": "200ms",
+    "speculation.quantile": "0.5",
+    "speculation.multiplier": "1.5",
+}
 
 
 @dataclass(frozen=True)
@@ -42,9 +50,9 @@ class Writing:
         return Path(self.path).parent.name
 
 
-def find_writing(cluster: StandaloneCluster, table: str) -> Writing | None:
+def find_writing(cluster: StandaloneCluster, table: str, hosts: Iterable[str] = HOSTS) -> Writing | None:
     """Return an executor's Python worker that has an output file open: its first rows are scored."""
-    for host in HOSTS:
+    for host in hosts:
         for process in cluster.processes(host):
             for path in process.open_paths():
                 if path.startswith(f"{table}/ds=") and path.endswith(".parquet"):
@@ -84,15 +92,7 @@ def assert_each_row_once(launcher: Launcher, local_run: Launcher, outcome: Outco
 def test_a_frozen_task_is_finished_by_a_copy_on_the_other_host(
     cluster: StandaloneCluster, launcher: Launcher, local_run: Launcher, struck: list[Process]
 ) -> None:
-    program = launcher.submit(
-        *SLOWLY,
-        **{
-            "speculation": "true",
-            "speculation.interval": "200ms",
-            "speculation.quantile": "0.5",
-            "speculation.multiplier": "1.5",
-        },
-    )
+    program = launcher.submit(*SLOWLY, **SPECULATION)
     frozen = wait_for_writing(cluster, program, launcher.table)
     struck.append(frozen.worker)
     frozen.worker.send(signal.SIGSTOP)
@@ -107,6 +107,28 @@ def test_a_frozen_task_is_finished_by_a_copy_on_the_other_host(
     assert frozen.path not in launcher.live_paths()
     (winner,) = [path for path in launcher.live_paths() if Path(path).parent.name == frozen.day]
     assert Path(winner).name.rpartition("-")[0] == Path(frozen.path).name.rpartition("-")[0], "another attempt"
+
+
+@pytest.mark.slow
+def test_of_two_attempts_at_work_at_once_one_counts(
+    cluster: StandaloneCluster, launcher: Launcher, local_run: Launcher, struck: list[Process]
+) -> None:
+    # The loser is left alone for as long as it needs to find that the other's message stands.
+    program = launcher.submit(*SLOWLY, **SPECULATION, **{"python.task.killTimeout": "60s"})
+    first = wait_for_writing(cluster, program, launcher.table)
+    struck.append(first.worker)
+    first.worker.send(signal.SIGSTOP)
+
+    def copy_of_first() -> Writing | None:
+        assert program.is_running, program.outcome().said
+        found = find_writing(cluster, launcher.table, {first.other_host})
+        return found if found and found.day == first.day else None
+
+    second = wait_for(copy_of_first, "copy of the frozen task")
+    first.worker.send(signal.SIGCONT)
+    outcome = program.outcome()
+    assert_each_row_once(launcher, local_run, outcome)
+    assert len({first.path, second.path} & launcher.live_paths()) == 1
 
 
 def test_a_killed_python_worker_and_a_killed_executor_are_replaced(

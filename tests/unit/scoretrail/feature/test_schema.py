@@ -183,6 +183,12 @@ def test_a_clipped_value_moves_to_the_edge_and_null_stays() -> None:
     assert checked(both, [math.inf])[1] == {"infinite": [0]}
 
 
+def test_clipping_one_row_leaves_the_bits_of_the_others() -> None:
+    got, _ = checked(field(maximum=0, clip=True), [1.0, -0.0])
+
+    assert math.copysign(1, got[1]) == -1
+
+
 def test_an_unknown_category_is_refused_or_becomes_the_other() -> None:
     assert checked(field(TEXT, categories=("a", "b")), ["a", "c", "b"])[1] == {"unknown_category": [1]}
     assert checked(field(TEXT, categories=("a", "b"), other="b"), ["a", "c"]) == (["a", "b"], {})
