@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 RUN_FINISHED: Final = "run_finished"
 """The canonical line of a batch run: one event with everything a dashboard needs."""
 RUN_PLANNED: Final = "run_planned"
-SPLIT_SCORED: Final = "split_scored"
 NO_EXECUTORS: Final = "no_executors"
 """The cluster has no room for the run: it waits."""
 PUBLISH_CONFLICT: Final = "publish_conflict"

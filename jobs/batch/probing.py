@@ -146,7 +146,7 @@ def _on_spark(
     paths = [file.path for file in sorted(todo, key=lambda file: -file.size_bytes)]
     tasks = max(engine.parallelism() * 4, len(paths) // _SPLIT_FILES)
     splits = [paths[i::tasks] for i in range(min(tasks, len(paths)))]
-    return dict(engine.run(splits, probe_paths, shared, lambda _: 1, progress))
+    return dict(engine.run(splits, probe_paths, shared, lambda _: 0, progress))
 
 
 def probe_paths(paths: Iterator[str], shared: tuple[Any, ...]) -> Iterator[tuple[str, FileProbe] | ScoretrailError]:

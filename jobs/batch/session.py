@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from py4j.protocol import Py4JError
-from pyspark import AccumulatorParam, SparkConf
+from pyspark import AccumulatorParam, SparkConf, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -22,8 +22,6 @@ from scoretrail.errors import ConfigurationError, ScoretrailError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from pyspark import SparkContext
 
     from jobs.progress import Progress
     from scoretrail.config import SparkSettings
@@ -166,11 +164,11 @@ def _check_own_session(master: str) -> None:
     Raises:
         ConfigurationError: it has one.
     """
-    active = SparkSession.getActiveSession()
-    if active is not None and not is_local(master) and active.sparkContext.master != master:
+    active = SparkContext._active_spark_context  # noqa: SLF001  (a session is its thread's own, the context everyone's)
+    if active is not None and not is_local(master) and active.master != master:
         raise ConfigurationError(
             "this process has a Spark session on another master",
-            where=active.sparkContext.master,
+            where=active.master,
             expected=master,
             fix="stop that session first, or leave spark.master at its default to use it",
         )

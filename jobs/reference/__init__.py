@@ -1,1 +1,1 @@
-"""What is generated for readers: the reference pages of docs/, the rooms on the architecture page, the data contracts."""
+"""What is generated for readers: reference pages, the rooms on the architecture page, data contracts."""

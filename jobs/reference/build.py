@@ -44,9 +44,7 @@ def generated(root: Path = ROOT) -> dict[str, str]:
         "docs/reference/run-records.md": runs_page(),
         "docs/reference/log-events.md": events_page(root),
         ARCHITECTURE: with_rooms((root / ARCHITECTURE).read_text(encoding="utf-8"), root),
-        **{
-            contract_path(entry): contract.to_yaml(contract.odcs(entry, tables[entry.id]), source) for entry in entries
-        },
+        **{contract_path(entry): contract.to_yaml(contract.odcs(entry, tables[entry.id]), source) for entry in entries},
         "contracts/dbt/sources.yml": contract.to_yaml(
             contract.dbt([table for pair in tables.values() for table in pair]), source
         ),

@@ -1,4 +1,4 @@
-"""The page of the output tables: every column of a scored table and of its rejects, from the one schema that writes them."""
+"""The page of the output tables: every column of scores and of rejects, from the one schema that writes them."""
 
 from __future__ import annotations
 
@@ -39,14 +39,15 @@ _REASONS: Final = {
     FaultCode.SCORE_BOUNDS: "the model's score lies outside the bundle's guards",
 }
 _INTRODUCTION: Final = f"""
-One run writes one table of scores, given by `--output`, and one of rejects beside it, by default under the same name with
-`_rejects`. Each row of the input is in exactly one of them, unless `--where` left it out. Both are Delta tables of writer
-protocol 2: no unsigned types, times in UTC to the microsecond, hashes as lower-case hexadecimal text, a comment on every column.
-Columns are only ever added at the end. The version of this schema is {SCHEMA_VERSION}; it is part of every work key.
+One run writes one table of scores, given by `--output`, and one of rejects beside it, by default under the same
+name with `_rejects`. Each row of the input is in exactly one of them, unless `--where` left it out. Both are Delta
+tables of writer protocol 2: no unsigned types, times in UTC to the microsecond, hashes as lower-case hexadecimal
+text, a comment on every column. Columns are only ever added at the end. The version of this schema is
+{SCHEMA_VERSION}; it is part of every work key.
 
-Shown for a binary classifier whose entity key is `ENTITY_KEY` and whose event time is `EVENT_TIME`: the view names them. *Never null* is
-what the [data contract](../../contracts/flight-delay.odcs.yaml) promises; Delta's own `NOT NULL` is not used, for it would
-raise the table's writer protocol.
+Shown for a binary classifier whose entity key is `ENTITY_KEY` and whose event time is `EVENT_TIME`: the view names
+them. *Never null* is what the [data contract](../../contracts/flight-delay.odcs.yaml) promises; Delta's own `NOT
+NULL` is not used, for it would raise the table's writer protocol.
 """
 
 
@@ -64,8 +65,8 @@ def tables_page(view: FeatureView) -> str:
         "scoretrail/trail/prediction.py",
         _INTRODUCTION.replace("ENTITY_KEY", key).replace("EVENT_TIME", time),
         "## Scores\n\n" + _columns(prediction_columns(manifest, partition)),
-        "A multi-class classifier has one more column for each class after `score`: `score_` and the class in lower case with "
-        "underscores, type `double`. `score` is then the highest of them. For a regressor `label` is null.",
+        "A multi-class classifier has one more column for each class after `score`: `score_` and the class in lower "
+        "case with underscores, type `double`. `score` is then the highest of them. For a regressor `label` is null.",
         "## Rejects\n\n" + _columns(reject_columns(manifest, partition)),
         "Values of features are never among them: they stay where the input is.",
         "## Reasons\n\n" + table(("reason", "meaning"), [(f"`{code}`", _REASONS[code]) for code in FaultCode]),

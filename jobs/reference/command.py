@@ -16,9 +16,9 @@ _COMMON: Final = "Common options"
 _SHELL: Final = frozenset({"install_completion", "show_completion"})
 
 _INTRODUCTION: Final = """
-Results go to standard output: tables on a terminal, plain lines elsewhere, one JSON object with `--json`. Progress, logs and
-errors go to standard error. `NO_COLOR` and `TERM=dumb` are honoured. What the exit codes mean is in [errors.md](errors.md),
-what can be set in [settings.md](settings.md).
+Results go to standard output: tables on a terminal, plain lines elsewhere, one JSON object with `--json`. Progress,
+logs and errors go to standard error. `NO_COLOR` and `TERM=dumb` are honoured. What the exit codes mean is in
+[errors.md](errors.md), what can be set in [settings.md](settings.md).
 """
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONTRACT_MAJOR: Final = 1
-"""Raised, by a person who has told the readers, when a change breaks them; without that the generator refuses to write."""
+"""Raised, by a person who has told the readers, when a change breaks them; else the generator refuses to write."""
 _API_VERSION: Final = "v3.1.0"
 """Of the Open Data Contract Standard: the first that has a logical type for instants."""
 _LOGICAL_TYPES: Final = {
@@ -183,8 +183,8 @@ def to_yaml(document: dict[str, Any], source: str) -> str:
 def breaking_changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Return what a reader of the earlier contract would trip over in the later one; empty if nothing.
 
-    A column may be added at the end, and may become one that is never null. All else breaks: a table or a column that is
-    gone or has another name, another type, another place, another partitioning, or may be null where it never was.
+    A column may be added at the end, and may become one that is never null. All else breaks: a table or a column that
+    is gone or has another name, another type, another place, another partitioning, or may be null where it never was.
 
     Args:
         before: an ODCS document.
@@ -231,7 +231,7 @@ def refuse_breaking(before: dict[str, Any], after: dict[str, Any]) -> None:
             "the change breaks whoever reads the tables",
             where=f"contract {before['id']} {before['version']}",
             got="; ".join(found),
-            fix="add columns at the end instead, or tell the readers and raise CONTRACT_MAJOR in jobs/reference/contract.py",
+            fix="add columns at the end instead, or tell the readers and raise CONTRACT_MAJOR in jobs/reference",
         )
 
 

@@ -35,9 +35,9 @@ def of_module(path: Path) -> str:
 
 
 def first_paragraph(text: str | None) -> str:
-    """Return what a docstring says first, in one line.
+    r"""Return what a docstring says first, in one line.
 
-    >>> first_paragraph("One sentence\\nin two lines.\\n\\nMore.")
+    >>> first_paragraph("One sentence\nin two lines.\n\nMore.")
     'One sentence in two lines.'
     """
     return " ".join((text or "").partition("\n\n")[0].split())
@@ -49,5 +49,5 @@ def _documented(body: Sequence[ast.stmt]) -> dict[str, str]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             told = after.value if isinstance(after, ast.Expr) else None
             is_text = isinstance(told, ast.Constant) and isinstance(told.value, str)
-            found[node.target.id] = " ".join(inspect.cleandoc(told.value).split()) if is_text else ""  # type: ignore[union-attr,arg-type]
+            found[node.target.id] = " ".join(inspect.cleandoc(told.value).split()) if is_text else ""  # type: ignore[union-attr]
     return found

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _INTRODUCTION: Final = """
-Logs go to standard error, from `log.level` up (default `warning`): JSON, one object a line, unless a terminal watches
-(`log.render`). Each has `event`, `level` and `timestamp` (UTC) besides the fields below. Feature values and raw records are
-never logged. Set `log.level: info` for the canonical line of each run.
+Logs go to standard error, from `log.level` up (default `warning`): JSON, one object a line, unless a terminal
+watches (`log.render`). Each has `event`, `level` and `timestamp` (UTC) besides the fields below. Feature values and
+raw records are never logged. Set `log.level: info` for the canonical line of each run.
 """
 
 

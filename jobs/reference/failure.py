@@ -15,21 +15,29 @@ if TYPE_CHECKING:
 _CODES: Final = {
     ExitCode.DONE: ("done", "go on"),
     ExitCode.USAGE: ("the command line makes no sense", "fail; mend the command"),
-    ExitCode.GATE: ("a gate said no: a held run, something that verification found different", "fail; a person decides"),
+    ExitCode.GATE: (
+        "a gate said no: a held run, a difference that was found",
+        "fail; a person decides",
+    ),
     ExitCode.DATA: ("bad data, bundle, table or trail", "fail; mend the data"),
     ExitCode.LIMIT: ("a limit that an operator set was exceeded; nothing was published", "fail; look at the rows"),
     ExitCode.RETRY: ("the world moved or was away; nothing was lost", "retry the same command"),
     ExitCode.CONFIGURATION: ("settings, installation or machine", "fail; `scoretrail doctor` says what mends it"),
 }
 _OTHERS: Final = (
-    ("1", "something that none of these describes, or the reader of the output went away", "fail; `--debug` prints more"),
+    (
+        "1",
+        "none of these describes it, or the reader of the output went away",
+        "fail; `--debug` prints more",
+    ),
     ("130", "interrupted from the keyboard", "fail; the same command goes on where it stopped"),
 )
 _INTRODUCTION: Final = """
-Every failure is one class below `scoretrail.errors.ScoretrailError`, and the class decides the exit code and what is done:
-*stop* ends the run; *retry* lets Spark try the task again, and then asks the scheduler to run the same command later; *reject*
-would send one record to a dead letter (no class of batch scoring does). A message has five parts: what is wrong, where, what was
-expected, what was got, what to do. With `--json` they are the object `error` on standard output.
+Every failure is one class below `scoretrail.errors.ScoretrailError`, and the class decides the exit code and what
+is done: *stop* ends the run; *retry* lets Spark try the task again, and then asks the scheduler to run the same
+command later; *reject* would send one record to a dead letter (no class of batch scoring does). A message has five
+parts: what is wrong, where, what was expected, what was got, what to do. With `--json` they are the object `error`
+on standard output.
 """
 
 

@@ -24,12 +24,12 @@ def page(title: str, source: str, *parts: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table.
+    r"""Return a Markdown table.
 
     >>> print(table(("a", "b"), [("1", "2 | 3")]))
     | a | b |
     |---|---|
-    | 1 | 2 \\| 3 |
+    | 1 | 2 \| 3 |
     """
     lines = [columns, *rows]
     drawn = [f"| {' | '.join(cell(text) for text in line)} |" for line in lines]
@@ -37,9 +37,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def cell(text: str) -> str:
-    """Return a text as one cell: no line breaks, no bars of its own; an empty one as a dash.
+    r"""Return a text as one cell: no line breaks, no bars of its own; an empty one as a dash.
 
-    >>> cell("two\\nlines"), cell("")
+    >>> cell("two\nlines"), cell("")
     ('two lines', '–')
     """
     return " ".join(text.split()).replace("|", "\\|") or "–"

@@ -27,9 +27,10 @@ from scoretrail.trail.run import Hold, Intent, OutputFile, ScoringRun, WorkMessa
 _COMMIT_KEY: Final = re.compile(r'"(scoretrail\.[a-z_0-9]+)"')
 
 _MANIFEST: Final = """
-`manifest.json` is canonical JSON: keys sorted, no spaces, UTF-8, no NaN. Its sha256 is the bundle's digest. It hashes the
-files that score; `SHA256SUMS` covers the manifest and the card as well, in the form that `sha256sum --check` reads. `model.sig`, where
-there is one, is the signature. What it all is for: [the bundle](../explanation/bundle.md).
+`manifest.json` is canonical JSON: keys sorted, no spaces, UTF-8, no NaN. Its sha256 is the bundle's digest. It
+hashes the files that score; `SHA256SUMS` covers the manifest and the card as well, in the form that `sha256sum
+--check` reads. `model.sig`, where there is one, is the signature. What it all is for: [the
+bundle](../explanation/bundle.md).
 
 ```
 REGISTRY/NAME/VERSION/        manifest.json  model.onnx  features.py  golden.parquet  card.md  SHA256SUMS  (model.sig)
@@ -37,9 +38,9 @@ REGISTRY/NAME/aliases/        000001.json  000002.json  …    the highest numbe
 ```
 """
 _RECORDS: Final = """
-Everything a table knows of its runs lies below `TABLE/_scoretrail/`. The leading underscore keeps it out of every Delta reader and of
-vacuum. Records are canonical JSON. They are created exclusively, so that of two writers one wins; only the attempts and the cache are
-ever written again.
+Everything a table knows of its runs lies below `TABLE/_scoretrail/`. The leading underscore keeps it out of every
+Delta reader and of vacuum. Records are canonical JSON. They are created exclusively, so that of two writers one
+wins; only the attempts and the cache are ever written again.
 
 ```
 TABLE/_scoretrail/
@@ -77,8 +78,10 @@ def runs_page() -> str:
     """Return the page of the records of runs."""
     source = inspect.getsource(publish)
     keys = dict.fromkeys([RUN_ID, *_COMMIT_KEY.findall(source)])
-    commit = "## Commit metadata\n\nThe table's own log carries the run's hashes, so that log and records can be held against "
-    commit += "each other (`scoretrail runs verify`):\n\n" + "\n".join(f"- `{key}`" for key in keys)
+    commit = (
+        "## Commit metadata\n\nThe table's own log carries the run's hashes, so that log and records can be held "
+        "against each other (`scoretrail runs verify`):\n\n" + "\n".join(f"- `{key}`" for key in keys)
+    )
     return page(
         "Run records",
         "scoretrail/trail/run.py",
@@ -107,7 +110,11 @@ def _section(title: str, cls: type[Any], only: set[str] | None = None) -> str:
 
 
 def _typed(cls: type[Any]) -> dict[str, Any]:
-    """Return field -> type of a dataclass or a pydantic model, in order."""
+    """Return field -> type of a dataclass or a pydantic model, in order.
+
+    Raises:
+        TypeError: it is neither.
+    """
     if issubclass(cls, BaseModel):
         return {name: field.annotation for name, field in cls.model_fields.items()}
     if not is_dataclass(cls):

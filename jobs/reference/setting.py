@@ -28,8 +28,9 @@ A setting has one dotted name. Later layers win:
 5. the environment: `SCORETRAIL__BATCH__SPLIT_MIB=64`; lists and mappings are JSON;
 6. the command line: `--set batch.split_mib=64`, or an option that names its setting.
 
-`scoretrail config show --origin` prints each value in force and the layer that set it; secrets are masked there, in the
-trail, and never accepted on a command line. An unknown name is refused (exit 78), and the nearest known one is named.
+`scoretrail config show --origin` prints each value in force and the layer that set it; secrets are masked there, in
+the trail, and never accepted on a command line. An unknown name is refused (exit 78), and the nearest known one is
+named.
 """
 
 _MODULE: Final = re.compile(r"\b(?:[a-zA-Z_]\w*\.)+(?=[a-zA-Z_])")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -48,6 +49,8 @@ STEPS: dict[str, tuple[Any, str, str]] = {
 
 def main(spec: dict[str, Any]) -> None:
     """Run what the specification says."""
+    if spec.get("file_bytes"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_bytes"],) * 2)
     spark = SparkEngine(SparkSettings(master="local[2]"), "driver")
     engine: Any = spark if spec.get("engine") == "spark" else InlineEngine()
     shop = Workshop(Path(spec["folder"]), Path(spec["registry"]), engine)

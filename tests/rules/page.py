@@ -1,7 +1,7 @@
-"""A page of the documentation as a reader works through it: its commands run, and what it shows held against what came out.
+"""A page of the documentation as a reader works through it: its commands are run, and what it shows has to come out.
 
-Blocks marked ``sh`` are run, in their order, in one shell; those marked ``shell`` are only shown. A block marked ``text``
-after a command shows its output: ``…`` stands for anything, a line that is only ``…`` for any lines.
+Blocks marked ``sh`` are run, in their order, in one shell; those marked ``shell`` are only shown. A block marked
+``text`` after a command shows its output: ``…`` stands for anything, a line that is only ``…`` for any lines.
 """
 
 import os

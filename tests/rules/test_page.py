@@ -80,7 +80,13 @@ def test_an_output_that_came_out_is_recognised(shown: str, printed: str) -> None
 
 @pytest.mark.parametrize(
     ("shown", "printed"),
-    [("rows  3\n", "rows  30\n"), ("rows  3\n", "rows 3\n"), ("a\nb\n", "a\nc\nb\n"), ("a\n…\nd\n", "a\nb\n"), ("a\n", "")],
+    [
+        ("rows  3\n", "rows  30\n"),
+        ("rows  3\n", "rows 3\n"),
+        ("a\nb\n", "a\nc\nb\n"),
+        ("a\n…\nd\n", "a\nb\n"),
+        ("a\n", ""),
+    ],
 )
 def test_an_output_that_did_not_come_out_is_recognised(shown: str, printed: str) -> None:
     assert not page.matches(shown, printed)
