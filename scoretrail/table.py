@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-import re
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -17,19 +14,18 @@ from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolErr
 from deltalake.transaction import AddAction, RemoveAction
 
 from scoretrail.errors import ConflictError, OutputTableError, StorageError
+from scoretrail.trail.output import live_file
 from scoretrail.trail.prediction import CLASS_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from scoretrail.trail.output import LiveFile
     from scoretrail.trail.run import OutputFile
 
 RUN_ID: Final = "scoretrail.run_id"
 """The commit metadata that names the run."""
 _OWNER: Final = "scoretrail"
-_FILE: Final = re.compile(
-    r"(?:.*/)?(?P<kind>part|merged)-(?P<scope>[0-9a-f]{12})-(?P<key>[0-9a-f]{16})-(?P<index>\d+)-(?P<attempt>[0-9a-f]{8})\.parquet"
-)
 _APP: Final = "scoretrail/scope/"
 _STATS_COLUMNS: Final = "delta.dataSkippingStatsColumns"
 _STATS_NUMBER: Final = "delta.dataSkippingNumIndexedCols"
@@ -37,60 +33,8 @@ _TRAIL: Final = "scoretrail.trail"
 _COMMIT_ATTEMPTS: Final = 20
 """Commits into other scopes that may come first; a table with more writers at one moment is spread by the pauses."""
 _COMMIT_PAUSE_S: Final = 0.05
-KEY_DIGITS: Final = 16
-"""Digits of a work key that a file's name carries."""
 _HISTORY_COMMITS: Final = 1000
 """How far back a run is looked for: an unfinished run is resumed within days, not after a thousand commits."""
-
-
-@dataclass(frozen=True)
-class LiveFile:
-    """A file that readers of the table see."""
-
-    path: str
-    scope: str
-    key: str
-    """First 16 digits of the work key; of the ledger entry for a merged file."""
-    attempt: str
-    """The try that wrote it."""
-    is_merged: bool
-    rows: int
-    size_bytes: int
-    partition: dict[str, str | None]
-
-
-def file_name(scope: str, work_key: str, index: int, attempt: str, *, kind: str = "part") -> str:
-    """Return the name of an output file; no two attempts share one.
-
-    >>> file_name("0" * 12, "ab" * 32, 0, "deadbeef")
-    'part-000000000000-abababababababab-0-deadbeef.parquet'
-    """
-    return f"{kind}-{scope}-{work_key[:KEY_DIGITS]}-{index}-{attempt}.parquet"
-
-
-def partition_text(value: object) -> str | None:
-    """Return a partition value as Delta's log writes it; None for null and for the empty text, which Delta makes null.
-
-    >>> partition_text(True), partition_text(datetime(2013, 12, 2, 5, tzinfo=UTC)), partition_text("")
-    ('true', '2013-12-02 05:00:00.000000', None)
-    """
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    return str(value)
-
-
-def attempt_of(path: str) -> tuple[str, str] | None:
-    """Return the key's first digits and the attempt that the name of an unmerged output file states, else None.
-
-    >>> attempt_of("ds=1/part-000000000000-abababababababab-0-deadbeef.parquet")
-    ('abababababababab', 'deadbeef')
-    """
-    found = _FILE.fullmatch(path)
-    return (found["key"], found["attempt"]) if found and found["kind"] == "part" else None
 
 
 class OutputTable:
@@ -260,23 +204,11 @@ class OutputTable:
         actions = pa.table(self._table.get_add_actions(flatten=False)).to_pydict()
         partitions = actions.get("partition") or actions.get("partition_values") or [{}] * len(actions["path"])
         return [
-            self._live(path, rows, size, partition)
+            live_file(self.uri, path, rows, size, partition or {})
             for path, rows, size, partition in zip(
                 actions["path"], actions["num_records"], actions["size_bytes"], partitions, strict=True
             )
         ]
-
-    def _live(self, path: str, rows: int | None, size: int, partition: Mapping[str, Any] | None) -> LiveFile:
-        found = _FILE.fullmatch(path)
-        if not found or rows is None:
-            raise OutputTableError(
-                "the output table has a live file that Scoretrail did not write",
-                where=f"{self.uri}/{path}",
-                fix="restore the table to a version before it, or choose another --output",
-            )
-        values = {key: partition_text(value) for key, value in (partition or {}).items()}
-        merged = found["kind"] == "merged"
-        return LiveFile(path, found["scope"], found["key"], found["attempt"], merged, rows, size, values)
 
     def at(self, version: int) -> OutputTable:
         """Return the table as it was at a version.
@@ -344,6 +276,7 @@ class OutputTable:
                         "other commits were faster", where=self.uri, got=f"{attempt} times; {error}"
                     ) from error
                 time.sleep(random.uniform(0, _COMMIT_PAUSE_S * attempt))  # noqa: S311  (spreads writers, no secret)
+
     def _commit_once(
         self,
         adds: Sequence[OutputFile],

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from scoretrail import digest
 from scoretrail.errors import TrailError
-from scoretrail.table import attempt_of
+from scoretrail.trail.output import attempt_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scoretrail.storage import Storage
-    from scoretrail.table import LiveFile
+    from scoretrail.trail.output import LiveFile
 
 
 @dataclass(frozen=True)

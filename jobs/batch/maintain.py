@@ -19,7 +19,8 @@ from scoretrail.trail.run import TRAIL_FOLDER, RunStore
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scoretrail.table import LiveFile, OutputTable
+    from scoretrail.table import OutputTable
+    from scoretrail.trail.output import LiveFile
     from scoretrail.trail.run import OutputFile
 
 _VACUUM: Final = "vacuum"

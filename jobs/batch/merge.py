@@ -15,13 +15,14 @@ from jobs.batch.writer import MergedWriter, Target
 from scoretrail import digest
 from scoretrail.errors import ConflictError
 from scoretrail.storage import Storage, filesystem, join
-from scoretrail.table import KEY_DIGITS
+from scoretrail.trail.output import KEY_DIGITS
 from scoretrail.trail.run import TRAIL_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scoretrail.table import LiveFile, OutputTable
+    from scoretrail.table import OutputTable
+    from scoretrail.trail.output import LiveFile
     from scoretrail.trail.run import OutputFile
 
 ROW_GROUP_ROWS: Final = 131_072

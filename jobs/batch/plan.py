@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.batch.scope import Scope
 from scoretrail import digest
-from scoretrail.table import KEY_DIGITS
+from scoretrail.trail.output import KEY_DIGITS
 from scoretrail.trail.prediction import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from jobs.batch.listing import InputFile, InputRoot
     from jobs.batch.probe import FileProbe, RowGroupRange
     from scoretrail.digest import Digest
-    from scoretrail.table import LiveFile, OutputTable
+    from scoretrail.table import OutputTable
+    from scoretrail.trail.output import LiveFile
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jobs.progress import Progress
     from scoretrail.config import Settings
     from scoretrail.model.registry import Registry, ResolvedBundle
-    from scoretrail.table import LiveFile
+    from scoretrail.trail.output import LiveFile
 
 _SAMPLE_FILES: Final = 1
 """Files whose schema is looked at before Spark starts: a wrong model or column is told within a second."""

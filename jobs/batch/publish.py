@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from pyarrow import fs
 
-from jobs.batch.merge import ledger_of, merge_files
-from jobs.batch.settlement import settle
+from jobs.batch.settlement import add_rejects, settle
 from scoretrail.errors import OutputTableError, RejectLimitError
 from scoretrail.storage import filesystem
-from scoretrail.table import KEY_DIGITS, RUN_ID, OutputTable
+from scoretrail.table import RUN_ID, OutputTable
 from scoretrail.trail.prediction import prediction_columns, reject_columns, to_schema
 from scoretrail.trail.run import messages_digest
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from jobs.batch.plan import Plan
     from scoretrail.model.manifest import Manifest
-    from scoretrail.table import LiveFile
     from scoretrail.trail.run import Intent, OutputFile, WorkMessage
 
 
@@ -94,11 +92,10 @@ def publish(
     metadata: Mapping[str, str],
     options: Mapping[str, str],
 ) -> tuple[int, int | None]:
-    """Commit the rejects, then the predictions; return the versions of the table and of the rejects table.
+    """Add the rejects, swap the predictions, let superseded rejects go; return the versions of both tables.
 
-    Rejects count once the scored table holds their run. Both commits are idempotent: what is live already is not added
-    again, so a run that died between them is finished by the same steps. Last, the rejects are held to the scores: a
-    run that lost the race for the scores may have published its own in between.
+    Rejects count once the scored table holds their run. Every step is idempotent, so a run that died between two of
+    them is finished by the same steps.
 
     Args:
         plan: what goes.
@@ -112,7 +109,7 @@ def publish(
         ConflictError: a scope moved since the plan; nothing of this run is visible in the scored table.
     """
     scored, rejects = tables
-    rejects_version = _publish_rejects(plan, messages, rejects, metadata, options) if rejects.exists else None
+    add_rejects(rejects, messages, metadata)
     adds = [file for message in messages for file in message.predictions]
     touched = {message.scope for message in messages} | {file.scope for file in plan.removes}
     version = scored.commit(
@@ -121,8 +118,7 @@ def publish(
         guard={scope: guard[scope] for scope in sorted(touched)},
         metadata={**metadata, "scoretrail.messages_sha256": messages_digest(messages)},
     )
-    settled = settle(scored, rejects, plan.scopes, messages, options)
-    return version, rejects_version if settled is None else settled
+    return version, settle(scored, rejects, plan.scopes, messages, options)
 
 
 def metadata_of(intent: Intent, manifest: Manifest) -> dict[str, str]:
@@ -146,34 +142,6 @@ def schemas(manifest: Manifest, partition_by: Sequence[tuple[str, pa.DataType]])
         to_schema(prediction_columns(manifest, partition_by)),
         to_schema(reject_columns(manifest, partition_by)),
     )
-
-
-def _publish_rejects(
-    plan: Plan,
-    messages: Sequence[WorkMessage],
-    rejects: OutputTable,
-    metadata: Mapping[str, str],
-    options: Mapping[str, str],
-) -> int | None:
-    live = [file for file in rejects.live_files() if file.scope in plan.scopes]
-    paths = {file.path for file in live}
-    ours = {file.path for message in messages for file in message.rejects}
-    stays = frozenset(key[:KEY_DIGITS] for key in plan.live)
-    ledger = ledger_of(rejects, options)
-    adds = [file for message in messages for file in message.rejects if file.path not in paths]
-    removes: list[LiveFile] = []
-    for file in live:
-        keys = ledger.keys_in([file])
-        if file.path in ours or keys <= stays:
-            continue
-        removes.append(file)
-        if keys & stays:
-            adds.append(merge_files(rejects, [file], options, keep=stays))
-    if not adds and not removes:
-        return rejects.version
-    touched = {message.scope for message in messages} | {file.scope for file in removes}
-    guard = rejects.scope_versions(sorted(touched))
-    return rejects.commit(adds=adds, removes=removes, guard=guard, metadata=metadata)
 
 
 def _sizes(uri: str, files: Sequence[OutputFile], options: Mapping[str, str]) -> dict[str, int]:

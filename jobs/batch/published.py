@@ -14,7 +14,7 @@ from pyarrow import fs
 from jobs.batch.merge import ledger_of
 from scoretrail.errors import OutputTableError
 from scoretrail.storage import filesystem, join
-from scoretrail.table import KEY_DIGITS
+from scoretrail.trail.output import KEY_DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -57,7 +57,7 @@ class Evidence:
 def scoring_run(evidence: Evidence) -> ScoringRun:
     """Return the record of a run."""
     frame, bundle, intent, messages = evidence.frame, evidence.bundle, evidence.intent, evidence.messages
-    plan, manifest = frame.plan, bundle.manifest
+    plan = frame.plan
     done = {message.work_key for message in messages}
     skipped = [work for work in plan.work if work.key in plan.live and work.key not in done]
     settings = evidence.resolved.masked()
@@ -71,34 +71,9 @@ def scoring_run(evidence: Evidence) -> ScoringRun:
         plan_sha256=intent.plan_sha256,
         settings=settings,
         settings_sha256=digest.of_json(settings),
-        model={
-            "uri": bundle.uri,
-            "location": bundle.location,
-            "name": manifest.name,
-            "version": manifest.version,
-            "role": frame.role,
-            "bundle_sha256": bundle.digest,
-            "model_sha256": manifest.files[MODEL],
-            "score_digest": manifest.score_digest,
-        },
-        input={
-            "root": frame.root.uri,
-            "dataset": evidence.request.dataset,
-            "where": frame.where,
-            "slices": sorted(scope.slice for scope in plan.scopes.values()),
-            "files": len({work.path for work in plan.work}),
-            "bytes": frame.input_bytes,
-            "data_sha256": digest.of_json(sorted({(work.path, work.data_sha256) for work in plan.work})),
-        },
-        output={
-            "table": evidence.outputs[0],
-            "table_version": evidence.versions[0],
-            "rejects": evidence.outputs[1],
-            "rejects_version": evidence.versions[1],
-            "files_added": sum(len(message.predictions) for message in messages),
-            "files_removed": len(plan.removes),
-            "messages_sha256": messages_digest(messages),
-        },
+        model=_model(bundle, frame.role),
+        input=_input(evidence),
+        output=_output(evidence),
         rows={
             **rows,
             "skipped": sum(work.rows for work in skipped),
@@ -118,6 +93,46 @@ def scoring_run(evidence: Evidence) -> ScoringRun:
         attempts=evidence.attempts,
         work=tuple(sorted(done)),
     )
+
+
+def _model(bundle: ResolvedBundle, role: str) -> dict[str, Any]:
+    manifest = bundle.manifest
+    return {
+        "uri": bundle.uri,
+        "location": bundle.location,
+        "name": manifest.name,
+        "version": manifest.version,
+        "role": role,
+        "bundle_sha256": bundle.digest,
+        "model_sha256": manifest.files[MODEL],
+        "score_digest": manifest.score_digest,
+    }
+
+
+def _input(evidence: Evidence) -> dict[str, Any]:
+    frame, plan = evidence.frame, evidence.frame.plan
+    return {
+        "root": frame.root.uri,
+        "dataset": evidence.request.dataset,
+        "where": frame.where,
+        "slices": sorted(scope.slice for scope in plan.scopes.values()),
+        "files": len({work.path for work in plan.work}),
+        "bytes": frame.input_bytes,
+        "data_sha256": digest.of_json(sorted({(work.path, work.data_sha256) for work in plan.work})),
+    }
+
+
+def _output(evidence: Evidence) -> dict[str, Any]:
+    plan, messages = evidence.frame.plan, evidence.messages
+    return {
+        "table": evidence.outputs[0],
+        "table_version": evidence.versions[0],
+        "rejects": evidence.outputs[1],
+        "rejects_version": evidence.versions[1],
+        "files_added": sum(len(message.predictions) for message in messages),
+        "files_removed": len(plan.removes),
+        "messages_sha256": messages_digest(messages),
+    }
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Holds the rejects table to the scored one: the rejects of what is live, and of nothing else, whoever wrote last."""
+"""Keeps the rejects table in step with the scored one: added before the scores, put right after them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,29 @@ from typing import TYPE_CHECKING
 from jobs.batch.ledger import Ledger
 from jobs.batch.merge import ledger_of, merge_files
 from scoretrail.storage import Storage, join
-from scoretrail.table import KEY_DIGITS
-from scoretrail.trail.run import TRAIL_FOLDER, RunStore
+from scoretrail.trail.output import KEY_DIGITS
+from scoretrail.trail.run import TRAIL_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from scoretrail.table import OutputTable
     from scoretrail.trail.run import WorkMessage
+
+
+def add_rejects(rejects: OutputTable, messages: Sequence[WorkMessage], metadata: Mapping[str, str]) -> None:
+    """Add the rejects of work whose scores are about to be published; what is live already is not added again.
+
+    Nothing goes yet: should the scores lose their race, or this process die, no other run's rejects are lost.
+
+    Raises:
+        ConflictError: another run published rejects of the same scopes at this moment.
+    """
+    there = {file.path for file in rejects.live_files()} if rejects.exists else set()
+    adds = [file for message in messages for file in message.rejects if file.path not in there]
+    if adds:
+        touched = sorted({message.scope for message in messages if message.rejects})
+        rejects.commit(adds=adds, removes=(), guard=rejects.scope_versions(touched), metadata=metadata)
 
 
 def settle(
@@ -24,17 +39,16 @@ def settle(
     messages: Sequence[WorkMessage],
     options: Mapping[str, str],
 ) -> int | None:
-    """Put right what another run left in the rejects table; return its version, None where there is none.
+    """Leave the rejects of live work, and no others; return their table's version, None where there is none.
 
-    Rejects are committed before the scores. A run that then loses the race for the scores, or dies, has left its
-    rejects where those of the winner belong. A file's name tells its attempt, and the attempt whose scores are live is
-    the one whose rejects count.
+    What goes are the rejects of work that was superseded, and those of a run that lost a race or died before its scores
+    were published. A file's name tells its attempt: the attempt whose scores are live is the one whose rejects count.
 
     Args:
         scored: the scored table, which decides.
         rejects: the rejects table.
         scopes: the scopes to look at.
-        messages: of work that is live; those of other work are looked for in the trail when they are needed.
+        messages: of work that was published a moment ago; another run may have taken its rejects for left over.
         options: storage settings.
 
     Raises:
@@ -43,21 +57,14 @@ def settle(
     rejects.reload()
     if not rejects.exists:
         return None
-    trail = Storage(join(scored.uri, TRAIL_FOLDER), options)
-    right = Ledger(trail).attempts_in(file for file in scored.live_files() if file.scope in scopes)
+    entries = Ledger(Storage(join(scored.uri, TRAIL_FOLDER), options))
+    right = entries.attempts_in(file for file in scored.live_files() if file.scope in scopes)
     ledger = ledger_of(rejects, options)
     there = [(file, ledger.attempts_in([file])) for file in rejects.live_files() if file.scope in scopes]
-    wrong = [(file, attempts) for file, attempts in there if not attempts <= right]
     missing = right - {attempt for _, attempts in there for attempt in attempts}
-    known = {(message.work_key[:KEY_DIGITS], message.attempt): message for message in messages}
-    # Where a wrong attempt lies, a right one of the same key was pushed out: the same rows are refused by both.
-    pushed_out = {key for _, attempts in wrong for key, _ in attempts - right}
-    found = [
-        known.get(attempt) or RunStore(trail).message_of(*attempt)
-        for attempt in sorted(missing)
-        if attempt in known or attempt[0] in pushed_out
-    ]
-    adds = [file for message in found if message is not None for file in message.rejects]
+    wrong = [(file, attempts) for file, attempts in there if not attempts <= right]
+    again = [one for one in messages if one.rejects and (one.work_key[:KEY_DIGITS], one.attempt) in missing]
+    adds = [file for message in again for file in message.rejects]
     adds += [
         merge_files(rejects, [file], options, keep=frozenset(key for key, _ in attempts & right))
         for file, attempts in wrong
@@ -65,10 +72,10 @@ def settle(
     ]
     if not adds and not wrong:
         return rejects.version
-    touched = {file.scope for file, _ in wrong} | {message.scope for message in found if message is not None}
+    touched = {file.scope for file, _ in wrong} | {message.scope for message in again}
     return rejects.commit(
         adds=adds,
         removes=[file for file, _ in wrong],
         guard=rejects.scope_versions(sorted(touched)),
-        metadata={"scoretrail.settled": f"{len(wrong)} files of attempts that are not live; {len(adds)} added"},
+        metadata={"scoretrail.settled": f"{len(wrong)} files of attempts that are not live went"},
     )

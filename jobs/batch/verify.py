@@ -18,7 +18,8 @@ from scoretrail import digest
 from scoretrail.clock import from_utc_text
 from scoretrail.errors import ScoretrailError, TrailError
 from scoretrail.storage import Storage, filesystem, join
-from scoretrail.table import KEY_DIGITS, RUN_ID, OutputTable
+from scoretrail.table import RUN_ID, OutputTable
+from scoretrail.trail.output import KEY_DIGITS
 from scoretrail.trail.run import RUN, TRAIL_FOLDER, RunStore, messages_digest
 
 if TYPE_CHECKING:
@@ -201,9 +202,7 @@ def _check_merged(
             result.expect("merged", f"{table.uri}/{file.path}", ledger.read(file.path).sha256, got or "no file")
 
 
-def _check_output(
-    uri: str, file: OutputFile, gone: _Gone, options: Mapping[str, str], result: Verification
-) -> None:
+def _check_output(uri: str, file: OutputFile, gone: _Gone, options: Mapping[str, str], result: Verification) -> None:
     where = f"{uri}/{file.path}"
     got = _digest(uri, file.path, options)
     if got is None and gone.may_be(file.path):

@@ -21,7 +21,7 @@ from scoretrail import digest
 from scoretrail.clock import utc_text
 from scoretrail.errors import StorageError, UsageError
 from scoretrail.feature.schema import TIMESTAMP
-from scoretrail.table import file_name, partition_text
+from scoretrail.trail.output import file_name, partition_text
 from scoretrail.trail.run import OutputFile
 
 if TYPE_CHECKING:

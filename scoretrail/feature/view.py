@@ -155,6 +155,10 @@ class FeatureView:
         return tuple(field.name for field in self.record_fields)
 
     @cached_property
+    def _record_schema(self) -> pa.Schema:
+        return pa.schema([pa.field(field.name, field.type) for field in self.record_fields])
+
+    @cached_property
     def input_fields(self) -> tuple[Field, ...]:
         """The model's inputs, in order."""
         return tuple(self._fields[name] for name in self.inputs)
@@ -211,7 +215,7 @@ class FeatureView:
             column, found = field.check(field.conform(batch.column(field.name)))
             columns.append(column)
             faults += found
-        return pa.RecordBatch.from_arrays(columns, list(self.record_columns)), faults
+        return pa.RecordBatch.from_arrays(columns, schema=self._record_schema), faults
 
     def derive(self, record: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Fault]]:
         """Return the model's inputs in order, all rows, and the rows whose derived features break their contract.

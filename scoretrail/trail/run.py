@@ -318,18 +318,6 @@ class RunStore:
         with self._legible(key):
             return WorkMessage.from_bytes(data) if data is not None else None
 
-    def message_of(self, key_digits: str, attempt: str) -> WorkMessage | None:
-        """Return the message of an attempt by the digits of its work key that a file's name carries, or None.
-
-        Every run is looked at, the newest first: a repair may take its time.
-        """
-        for run_id in reversed(self.run_ids()):
-            for work_key in self.work_keys(run_id):
-                message = self.message(run_id, work_key) if work_key.startswith(key_digits) else None
-                if message is not None and message.attempt == attempt:
-                    return message
-        return None
-
     def messages(self, run_id: str, work_keys: Iterable[str]) -> list[WorkMessage]:
         """Return the messages of these pieces of work that are there, in the order of the keys."""
         there = self.work_keys(run_id)

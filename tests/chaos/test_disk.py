@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from jobs.batch import publish
@@ -32,6 +33,11 @@ def small_disk(shop: Workshop) -> Iterator[Workshop]:
     subprocess.run(["umount", "--lazy", shop.output], check=True)
 
 
+def many_records() -> pa.Table:
+    """Return so many that their scores fill a small disk."""
+    return pa.concat_tables([records(10_000)] * 4)
+
+
 def enlarge(shop: Workshop) -> None:
     subprocess.run(["mount", "-o", "remount,size=64m", shop.output], check=True)
 
@@ -39,11 +45,10 @@ def enlarge(shop: Workshop) -> None:
 def fill(shop: Workshop) -> Path:
     """Leave no byte free."""
     filler = Path(shop.output) / "filler"
-    with filler.open("wb") as file:
+    with filler.open("wb", buffering=0) as file:
         try:
             while True:
                 file.write(b"x" * 512)
-                file.flush()
         except OSError:
             return filler
 
@@ -54,7 +59,7 @@ def test_while_the_rows_are_written(small_disk: Workshop) -> None:
     shop.score()
     before = shop.rows()
     for i in range(2):
-        shop.write(f"ds={i}/large.parquet", records(10_000).append_column("i", records(10_000)["n_items"]))
+        shop.write(f"ds={i}/large.parquet", many_records())
     with pytest.raises(StorageError) as caught:
         shop.score(run_id="r1")
     assert caught.value.exit_code is ExitCode.RETRY
@@ -65,8 +70,8 @@ def test_while_the_rows_are_written(small_disk: Workshop) -> None:
     lying = {str(path.relative_to(shop.output)) for path in Path(shop.output).rglob("part-*.parquet")}
     assert lying == shop.live_paths() | {file.path for message in work for file in message.predictions}  # no half file
     enlarge(shop)
-    assert shop.score(run_id="r1").rows["scored"] == 20_000
-    assert shop.rows().num_rows == 20_099
+    assert shop.score(run_id="r1").rows["scored"] == 80_000
+    assert shop.rows().num_rows == 80_099
 
 
 @pytest.mark.parametrize("step", ["the commit", "the record"])
@@ -112,7 +117,7 @@ def test_before_anything_is_scored(small_disk: Workshop) -> None:
 
 def test_a_limit_on_the_size_of_a_file(shop: Workshop) -> None:
     """The same without a disk of its own: the kernel refuses to let a file grow."""
-    shop.write("a.parquet", records(10_000))
+    shop.write("a.parquet", many_records())
     code, answer = Driver(shop, file_bytes=100 * KIB, request={"run_id": "r1"}, engine="spark").finish()
     assert (code, answer["error"], answer["exit"]) == (0, "StorageError", 75)
     assert "an output file cannot be written" in answer["text"]
@@ -120,4 +125,4 @@ def test_a_limit_on_the_size_of_a_file(shop: Workshop) -> None:
     assert "the same command goes on" in answer["text"]
     assert not shop.table().exists
     assert list(Path(shop.output).rglob("part-*.parquet")) == []
-    assert shop.score(run_id="r1").rows["scored"] == 10_000
+    assert shop.score(run_id="r1").rows["scored"] == 40_000

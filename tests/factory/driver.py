@@ -39,7 +39,7 @@ STEPS: dict[str, tuple[Any, str, str]] = {
     "before publishing": (publish, "check_files", "before"),
     "after the table is made": (OutputTable, "create", "after"),
     "before the rejects": (publish, "publish", "before"),
-    "between the commits": (publish, "_publish_rejects", "after"),
+    "between the commits": (publish, "add_rejects", "after"),
     "at the commit": (deltalake.DeltaTable, "create_write_transaction", "before"),
     "after the commit": (publish, "settle", "before"),
     "before the record": (RunStore, "finish", "before"),

@@ -154,24 +154,23 @@ def test_a_scope_that_moves_again_and_again_ends_in_try_later(shop: Workshop, mo
 def test_rejects_of_a_run_that_lost_after_publishing_them_are_put_right(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loser pushes the winner's rejects out between the winner's two commits."""
+    """The loser adds its rejects between the winner's two commits, and goes on when the winner is done."""
     shop.write("ds=1/a.parquet", with_values("weight_kg", dict.fromkeys(range(60), -1.0), 60))
     shop.write("ds=1/b.parquet", with_values("weight_kg", {3: -1.0}, 60, 60))
     anything = {"batch.max_reject_ratio": 1.0}
-    original = publish._publish_rejects
+    original = publish.add_rejects
 
-    def then_the_loser(*arguments: Any) -> Any:
-        version = original(*arguments)
+    def then_the_loser(*arguments: Any) -> None:
+        original(*arguments)
         if not loser.saw:
             loser.begin()
-        return version
 
     loser = Loser(shop, anything)
-    monkeypatch.setattr(publish, "_publish_rejects", then_the_loser)
+    monkeypatch.setattr(publish, "add_rejects", then_the_loser)
     run = shop.score(run_id="a", settings=anything)
     assert run.rows["rejected"] == 61
-    assert loser.saw == {"b"}
-    assert set(shop.rejects()["run_id"].to_pylist()) == {"a"}  # put right by the winner itself
+    assert loser.saw == {"a", "b"}
+    assert set(shop.rejects()["run_id"].to_pylist()) == {"a"}  # the winner has put it right
     assert loser.end() == "unchanged"
     assert shop.rejects().num_rows == 61
     assert set(shop.rejects()["run_id"].to_pylist()) == {"a"}
