@@ -48,7 +48,7 @@ test-integration: java setup ## Run the tests on real Spark, on a cluster and on
 	@$(WITH_JAVA) $(BIN)/pytest -m "(integration or cluster or s3) and not slow and not bench" $(PYTEST_ARGS)
 
 .PHONY: test-slow
-test-slow: java setup ## Run the slow tests, the README's commands in a fresh copy among them
+test-slow: java setup ## Run the tests that take minutes
 	@$(WITH_JAVA) $(BIN)/pytest -m slow $(PYTEST_ARGS)
 
 .PHONY: chaos

@@ -14,7 +14,7 @@ from tests.rules.test_repository import first_commands
 TIME_LIMIT_S = 1500
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 @pytest.mark.timeout(TIME_LIMIT_S + 60)
 def test_the_first_command_of_the_readme_works_in_a_fresh_copy(tmp_path: Path) -> None:
     copy = tmp_path / "scoretrail"
