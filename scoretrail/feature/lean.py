@@ -16,9 +16,8 @@ def keep_pandas_out() -> None:
     """Let pyarrow believe that there is no pandas, unless this process has loaded it already.
 
     pyarrow asks once in a process, at its first ``pa.array`` or ``pa.scalar``, whether its argument might be a thing of
-    pandas, and loads pandas to find out: half a second of CPU and 60 MiB for nothing, in every Spark worker. What needs
-    pandas still gets it (``Table.to_pandas`` imports it then); only ``pandas.NA`` within a Python list is no longer
-    known as null. So this is for processes of our own, never for a library's import.
+    pandas, and loads pandas to find out: a second of CPU and 40 MiB for nothing, in every Spark worker. What needs
+    pandas still gets it: ``Table.to_pandas`` loads it then, and a Series is known as ever.
     """
     if "pandas" in sys.modules:
         return

@@ -154,7 +154,13 @@ def test_while_it_publishes(scored: tuple[Workshop, Path], undisturbed: Workshop
 def test_again_and_again_at_every_step(shop: Workshop, undisturbed: Workshop) -> None:
     """The kills of one night, one after the other, on the same command without a run id."""
     write_input(shop)
-    for at in ("before scoring", "before publishing", "after the table is made", "between the commits", "before the record"):
+    for at in (
+        "before scoring",
+        "before publishing",
+        "after the table is made",
+        "between the commits",
+        "before the record",
+    ):
         killed(shop, at, None)
     run = finished(shop, None)
     assert (run.status, run.attempts) == ("published", 6)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,8 @@ class Killer(threading.Thread):
     def __init__(self, shop: Workshop, kills: int) -> None:
         super().__init__(daemon=True)
         self._place = Path(shop.output) / "_scoretrail"
-        self._jvm = shop.engine.session().sparkContext._gateway.proc.pid
+        gateway: Any = shop.engine.session().sparkContext._gateway
+        self._jvm = gateway.proc.pid
         self._left = kills
         self.killed: list[int] = []
         self.done = threading.Event()
@@ -42,7 +44,8 @@ class Killer(threading.Thread):
     def workers(self) -> list[int]:
         """Return the forked workers: grandchildren of the JVM, which is a child of ours or below its launcher."""
         below = [self._jvm, *children_of(self._jvm)]
-        daemons = [pid for parent in below for pid in children_of(parent) if "pyspark" in _read(Path(f"/proc/{pid}/cmdline"))]
+        children = [pid for parent in below for pid in children_of(parent)]
+        daemons = [pid for pid in children if "pyspark" in _read(Path(f"/proc/{pid}/cmdline"))]
         return [pid for daemon in daemons for pid in children_of(daemon)]
 
     def run(self) -> None:

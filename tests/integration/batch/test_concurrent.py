@@ -23,9 +23,7 @@ def race(shop: Workshop, specs: dict[str, dict[str, Any]], at: str) -> dict[str,
     """Let processes run up to a step, then go on together; return what each of them printed."""
     meet = shop.folder / "meet"
     meet.mkdir(parents=True)
-    drivers = {
-        name: Driver(shop, name=name, at=at, act="wait", meet=str(meet), **spec) for name, spec in specs.items()
-    }
+    drivers = {name: Driver(shop, name=name, at=at, act="wait", meet=str(meet), **spec) for name, spec in specs.items()}
     await_ready(meet, list(specs))
     (meet / "go").touch()
     results = {name: driver.finish() for name, driver in drivers.items()}

@@ -1,6 +1,7 @@
 """``--hold`` and ``runs release``: what was planned is published as it was planned, once, or not at all."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.factory.registered import open_registry
 from tests.factory.workshop import Workshop, records, with_values
 
 
-def hold(shop: Workshop, run_id: str, **request: object) -> None:
+def hold(shop: Workshop, run_id: str, **request: Any) -> None:
     with pytest.raises(HeldError) as caught:
         shop.score(hold=True, run_id=run_id, **request)
     assert caught.value.exit_code is ExitCode.GATE

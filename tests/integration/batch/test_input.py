@@ -1,6 +1,7 @@
 """Bad input: each kind is told by its file, and leaves nothing half published."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_a_column_that_does_not_fit(
 ) -> None:
     shop.write("ds=1/a.parquet", records(20))
     shop.write("ds=1/b.parquet", records(20, 20))
-    bad = records(20, **{column: other})
+    bad = records(20, 0, **{column: other})
     if other is None:
         bad = bad.append_column("weight_kgs", pa.array([1.0] * 20, pa.float32()))
     shop.write(f"ds=1/{which}.parquet", bad)
@@ -109,7 +110,7 @@ def _damage_page(path: Path) -> None:
 
 @pytest.mark.parametrize("which", ["a", "b"], ids=["the first file", "a later file"])
 @pytest.mark.parametrize("damage", [_truncate, _damage_footer, _damage_magic, _empty, _damage_page])
-def test_a_damaged_file_is_named(shop: Workshop, damage, which: str) -> None:
+def test_a_damaged_file_is_named(shop: Workshop, damage: Callable[[Path], None], which: str) -> None:
     shop.write("ds=1/a.parquet", records(500))
     shop.write("ds=1/b.parquet", records(500, 500))
     damage(shop.input / "ds=1" / f"{which}.parquet")
@@ -152,7 +153,7 @@ def test_a_model_that_is_not_there(shop: Workshop) -> None:
 class Meddler(SilentProgress):
     """Does something to the input at the moment when scoring begins."""
 
-    def __init__(self, act) -> None:
+    def __init__(self, act: Callable[[], object]) -> None:
         self.act = act
 
     def start(self, total_rows: int | None, total_tasks: int, what: str = "scoring") -> None:

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,8 +12,10 @@ import pytest
 
 from jobs.batch import maintain
 from jobs.batch.maintain import compact, vacuum
+from jobs.batch.merge import merge_files
 from scoretrail.errors import ConflictError, HeldError, RejectLimitError
 from scoretrail.table import OutputTable
+from scoretrail.trail.run import OutputFile
 from tests.factory.workshop import CHALLENGER, Workshop, records, with_values
 
 LATER = timedelta(days=2)
@@ -70,9 +73,10 @@ def test_merged_files_are_merged_again(shop: Workshop) -> None:
     shop.write("ds=1/8.parquet", records(40, 320))
     assert shop.score().files == {"scored": 1, "skipped": 2, "removed": 0}
     assert merge(shop.table()) == (2, 1)
-    assert shop.rows()["parcel_id"].to_pylist() == records(80)["parcel_id"].to_pylist() + records(40, 320)[
-        "parcel_id"
-    ].to_pylist()
+    assert (
+        shop.rows()["parcel_id"].to_pylist()
+        == records(80)["parcel_id"].to_pylist() + records(40, 320)["parcel_id"].to_pylist()
+    )
     assert shop.score().status == "unchanged"
 
 
@@ -134,10 +138,9 @@ def test_rejects_may_be_merged_and_still_follow_the_scores(shop: Workshop) -> No
 def test_a_run_that_publishes_meanwhile_wins(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.write_days(("1",), files=2)
     shop.score()
-    original = maintain.merge_files
 
-    def slowly(*arguments, **options):
-        merged = original(*arguments, **options)
+    def slowly(*arguments: Any, **options: Any) -> OutputFile:
+        merged = merge_files(*arguments, **options)
         shop.write("ds=1/0.parquet", records(40, 700))
         shop.score()
         return merged

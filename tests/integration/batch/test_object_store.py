@@ -59,5 +59,3 @@ def test_a_run_on_an_object_store_equals_one_on_disk(shop: Workshop, engine: Spa
     with place.open_output_stream(victim) as stream:
         stream.write(b"another file")
     assert verify(table, first.run_id, registry, settings, SystemClock(), SilentProgress()).different == 1
-
-

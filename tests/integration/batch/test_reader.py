@@ -34,7 +34,7 @@ COLUMNS = {
 REJECT_COLUMNS = {
     **{name: COLUMNS[name] for name in ("parcel_id", "sent_at", "ds")},
     **dict.fromkeys(("reason", "field", "expected", "reasons"), pa.string()),
-    **{name: type_ for name, type_ in list(COLUMNS.items())[7:]},
+    **dict(list(COLUMNS.items())[7:]),
 }
 
 
@@ -46,7 +46,12 @@ def published(shop: Workshop) -> Workshop:
     return shop
 
 
-@pytest.mark.parametrize(("suffix", "columns"), [("", COLUMNS), ("_rejects", REJECT_COLUMNS)], ids=["scores", "rejects"])
+BOTH_TABLES = pytest.mark.parametrize(
+    ("suffix", "columns"), [("", COLUMNS), ("_rejects", REJECT_COLUMNS)], ids=["scores", "rejects"]
+)
+
+
+@BOTH_TABLES
 def test_types_are_stable_and_every_column_has_a_comment(
     published: Workshop, suffix: str, columns: dict[str, pa.DataType]
 ) -> None:
@@ -73,7 +78,8 @@ def test_duckdb(published: Workshop) -> None:
     with duckdb.connect() as connection:
         connection.register("scores", scores)
         rows = connection.sql(
-            "SELECT ds, count(*) AS n, max(sent_at) AS latest FROM scores WHERE ds >= '2013-12-01' GROUP BY ds ORDER BY ds"
+            "SELECT ds, count(*) AS n, max(sent_at) AS latest FROM scores WHERE ds >= '2013-12-01' "
+            "GROUP BY ds ORDER BY ds"
         ).fetchall()
         found = connection.sql("SELECT parcel_id, score FROM scores ORDER BY source_path, source_row").to_arrow_table()
     assert [(ds, n) for ds, n, _ in rows] == [("2013-12-01", 99), ("2013-12-02", 100)]

@@ -80,7 +80,8 @@ def test_any_other_value_that_was_changed_is_found(published: Workshop, column: 
     table = pq.read_table(path, partitioning=None)
     values = table[column].to_pylist()
     values[0], values[1] = (None, values[1]) if values[0] == values[1] else (values[1], values[0])
-    pq.write_table(table.set_column(table.schema.get_field_index(column), column, pa.array(values, table[column].type)), path)
+    changed = pa.array(values, table[column].type)
+    pq.write_table(table.set_column(table.schema.get_field_index(column), column, changed), path)
     assert {difference.column for difference in again(published).differences} == {column}
 
 

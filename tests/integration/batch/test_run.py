@@ -36,7 +36,8 @@ def test_days_are_scored_and_carry_their_trail(shop: Workshop) -> None:
     assert (run.status, run.rows["in"], run.rows["scored"], run.rows["rejected"]) == ("published", 300, 300, 0)
     assert run.files == {"scored": 6, "skipped": 0, "removed": 0}
     assert bits_by_key(rows) == expected_bits(shop, records(300), "models:/parcel@champion")
-    assert rows["ds"].to_pylist() == [path.split("/")[0].removeprefix("ds=") for path in rows["source_path"].to_pylist()]
+    days = [path.split("/")[0].removeprefix("ds=") for path in rows["source_path"].to_pylist()]
+    assert rows["ds"].to_pylist() == days
     assert rows["source_row"].to_pylist() == list(range(50)) * 6
     bundle = shop.bundle()
     one_value = {
@@ -78,7 +79,8 @@ def test_layouts(shop: Workshop, paths: tuple[str, ...], partition: list[str], s
 
 def test_what_is_no_data_is_left_alone(shop: Workshop) -> None:
     shop.write("ds=1/a.parquet", records(10))
-    for path in ("_SUCCESS", "ds=1/.a.parquet.crc", "ds=1/_temporary/0.parquet", "ds=1/notes.txt", "_old/ds=1/a.parquet"):
+    no_data = ("_SUCCESS", "ds=1/.a.parquet.crc", "ds=1/_temporary/0.parquet", "ds=1/notes.txt", "_old/ds=1/a.parquet")
+    for path in no_data:
         target = shop.input / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(b"no data")
@@ -115,6 +117,7 @@ def test_one_changed_file_among_a_hundred(shop: Workshop) -> None:
     run = shop.score()
     after = shop.live_paths()
     assert run.files == {"scored": 1, "skipped": 99, "removed": 1}
+    assert version is not None
     assert shop.table().version == version + 1
     assert (len(before - after), len(after - before)) == (1, 1)
     kept = [i for i in range(500) if i // 5 != 7]

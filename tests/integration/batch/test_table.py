@@ -1,7 +1,9 @@
 """An output table that is not what it must be is refused, untouched."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -9,6 +11,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.transaction import AddAction
 
 from scoretrail.errors import ExitCode, OutputTableError, StorageError
+from scoretrail.trail.run import WorkMessage
 from tests.factory import example
 from tests.factory.fixture import Register
 from tests.factory.workshop import Workshop, records
@@ -119,7 +122,7 @@ def test_an_output_file_that_is_not_what_its_message_says(shop: Workshop, monkey
     shop.write_days(("1", "2"))
     original = publish.check_files
 
-    def damage_first(messages, table, *rest):
+    def damage_first(messages: Sequence[WorkMessage], table: str, *rest: Any) -> None:
         (Path(table) / messages[0].predictions[0].path).write_bytes(b"half a file")
         original(messages, table, *rest)
 

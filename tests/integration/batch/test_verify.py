@@ -187,9 +187,9 @@ def test_an_unchanged_run_has_nothing_but_its_bundle_to_verify(published: Worksh
 
 
 def test_only_what_was_published_can_be_verified(shop: Workshop) -> None:
+    shop.write("a.parquet", records(5))
+    shop.score(CHAMPION, run_id="r2")
     with pytest.raises(TrailError, match="there is no run"):
-        shop.write("a.parquet", records(5))
-        shop.score(CHAMPION, run_id="r2")
         look(shop, "r1")
     (Path(shop.output) / "_scoretrail" / "r2" / "run.json").unlink()
     with pytest.raises(TrailError, match="published nothing"):

@@ -8,7 +8,7 @@ from tests.factory.workshop import Workshop, bits_by_key, records, with_values
 
 
 def parcels(shop: Workshop) -> list[str]:
-    return shop.rows()["parcel_id"].to_pylist()
+    return [str(parcel) for parcel in shop.rows()["parcel_id"].to_pylist()]
 
 
 def test_rows_for_which_it_is_true_are_scored_with_their_physical_numbers(shop: Workshop) -> None:
@@ -20,7 +20,9 @@ def test_rows_for_which_it_is_true_are_scored_with_their_physical_numbers(shop: 
     table = records(200)
     expected = [
         i
-        for i, (carrier, items) in enumerate(zip(table["carrier"].to_pylist(), table["n_items"].to_pylist(), strict=True))
+        for i, carrier, items in zip(
+            range(table.num_rows), table["carrier"].to_pylist(), table["n_items"].to_pylist(), strict=True
+        )
         if carrier in ("AIR", "SEA") and items > 3
     ]
     assert 0 < len(expected) < 100

@@ -45,7 +45,7 @@ class Answer:
     err: str
 
     @property
-    def object(self) -> Any:  # noqa: ANN401  (JSON of any shape)
+    def object(self) -> Any:
         """The one JSON object on standard output; anything more on it is an error here."""
         return json.loads(self.out)
 
@@ -147,7 +147,7 @@ def registered(call: Call, pristine: Path, tmp_path: Path) -> Path:
     return tmp_path / "registry" / "house" / "1.0.0"
 
 
-def publish_again(registered: Path, version: str, **changes: Any) -> None:  # noqa: ANN401  (fields of the manifest)
+def publish_again(registered: Path, version: str, **changes: Any) -> None:
     """Publish the registered files as a further version, without the proof that registration makes."""
     manifest = manifests.parse((registered / manifests.MANIFEST).read_bytes())
     files = {name: (registered / name).read_bytes() for name in manifest.files}
