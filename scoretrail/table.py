@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 RUN_ID: Final = "scoretrail.run_id"
 """The commit metadata that names the run."""
 _OWNER: Final = "scoretrail"
+_DRAWN: Final = re.compile(r"\x1b\[[0-9;]*m|↳")
 _APP: Final = "scoretrail/scope/"
 _STATS_COLUMNS: Final = "delta.dataSkippingStatsColumns"
 _STATS_NUMBER: Final = "delta.dataSkippingNumIndexedCols"
@@ -72,7 +74,7 @@ class OutputTable:
         except TableNotFoundError:
             self._table = None
         except (DeltaError, OSError) as error:
-            raise StorageError("the output table cannot be read", where=self.uri, got=_first_line(error)) from error
+            raise StorageError("the output table cannot be read", where=self.uri, got=_reason(error)) from error
 
     def create(
         self,
@@ -118,9 +120,7 @@ class OutputTable:
         except (DeltaError, OSError) as error:
             self.reload()
             if self._table is None:
-                raise StorageError(
-                    "the output table cannot be created", where=self.uri, got=_first_line(error)
-                ) from error
+                raise StorageError("the output table cannot be created", where=self.uri, got=_reason(error)) from error
 
     def check(self, schema: pa.Schema, partition_by: Sequence[str]) -> list[str]:
         """Return the columns of ``schema`` that the table lacks: what a later version of ours writes besides.
@@ -190,7 +190,7 @@ class OutputTable:
         try:
             self._loaded().alter.add_columns(fields)
         except (DeltaError, OSError) as error:
-            raise ConflictError("columns cannot be added", where=self.uri, got=_first_line(error)) from error
+            raise ConflictError("columns cannot be added", where=self.uri, got=_reason(error)) from error
         self.reload()
 
     def live_files(self) -> list[LiveFile]:
@@ -222,7 +222,7 @@ class OutputTable:
             earlier._table = DeltaTable(self.uri, version, storage_options=self._options or None)
         except (DeltaError, OSError) as error:
             where = f"{self.uri} version {version}"
-            raise StorageError("the output table cannot be read", where=where, got=_first_line(error)) from error
+            raise StorageError("the output table cannot be read", where=where, got=_reason(error)) from error
         return earlier
 
     def scope_versions(self, scopes: Iterable[str]) -> dict[str, int]:
@@ -318,9 +318,9 @@ class OutputTable:
                 commit_properties=properties,
             )
         except (CommitFailedError, DeltaProtocolError) as error:
-            raise _FasterCommitError(_first_line(error)) from error
+            raise _FasterCommitError(_reason(error)) from error
         except (DeltaError, OSError) as error:
-            raise StorageError("the commit failed", where=self.uri, got=_first_line(error)) from error
+            raise StorageError("the commit failed", where=self.uri, got=_reason(error)) from error
         self.reload()
         return self._loaded().version()
 
@@ -363,5 +363,7 @@ def _plain(type_: pa.DataType) -> str:
     return str(type_).removeprefix("large_").removesuffix("_view")
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _reason(error: BaseException) -> str:
+    """Return what a library's error says on one line; delta-rs draws its causes below each other, in colour."""
+    lines = (_DRAWN.sub("", line).strip() for line in str(error).splitlines())
+    return ": ".join(line for line in lines if line)[:300] or type(error).__name__

@@ -185,9 +185,16 @@ def reasons(messages: Sequence[WorkMessage]) -> dict[str, int]:
 
 
 def _git_commit(folder: Path) -> str | None:
+    """Return the commit of the checkout that our code runs from; None where it was installed."""
+    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    return _git(folder, "rev-parse", "HEAD")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"],  # noqa: S607  (git wherever the user has it)
+            ["git", "-C", str(folder), *arguments],  # noqa: S607  (git wherever the user has it)
             capture_output=True,
             text=True,
             timeout=5,

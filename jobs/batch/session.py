@@ -105,20 +105,19 @@ def _watched(
 ) -> Iterator[None]:
     """Tell progress what Spark's status says, and cancel the job group at the first failure no retry will mend."""
     done = threading.Event()
+    tracker = context.statusTracker()
+
+    def tell() -> None:
+        with contextlib.suppress(Exception):  # a status that cannot be had is no reason to stop the work
+            jobs = map(tracker.getJobInfo, tracker.getJobIdsForGroup(group))
+            stages = [tracker.getStageInfo(stage) for job in jobs if job is not None for stage in job.stageIds]
+            progress.update(rows.value, sum(stage.numCompletedTasks for stage in stages if stage))
 
     def watch() -> None:
-        tracker = context.statusTracker()
         while not done.wait(_POLL_S):
-            with contextlib.suppress(Exception):  # a status that cannot be had is no reason to stop the work
-                stages = [
-                    tracker.getStageInfo(stage)
-                    for job in map(tracker.getJobInfo, tracker.getJobIdsForGroup(group))
-                    if job is not None
-                    for stage in job.stageIds
-                ]
-                progress.update(rows.value, sum(stage.numCompletedTasks for stage in stages if stage))
-                if failures.value:
-                    context.cancelJobGroup(group)
+            tell()
+            if failures.value:
+                context.cancelJobGroup(group)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -127,8 +126,7 @@ def _watched(
     finally:
         done.set()
         thread.join()
-        with contextlib.suppress(Exception):
-            progress.update(rows.value, 0)
+        tell()
 
 
 def start(settings: SparkSettings, name: str) -> SparkSession:
