@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -83,7 +84,7 @@ def test_at_the_commit(small_disk: Workshop, monkeypatch: pytest.MonkeyPatch, st
     shop.write("ds=1/a.parquet", with_values("weight_kg", {4: -1.0}, 100, 100))
     original, fillers = publish.publish, []
 
-    def on_a_full_disk(*arguments):
+    def on_a_full_disk(*arguments: Any) -> tuple[int, int | None]:
         if step == "the commit":
             fillers.append(fill(shop))
             return original(*arguments)

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,7 @@ def test_in_the_middle_of_scoring_on_spark(shop: Workshop, undisturbed: Workshop
 @pytest.fixture(scope="module")
 def scored(
     tmp_path_factory: pytest.TempPathFactory, parcel_registry: Path, engine: SparkEngine
-) -> Iterator[tuple[Workshop, Path]]:
+) -> tuple[Workshop, Path]:
     """A run that scored everything on Spark and was killed before it published; and a copy to begin from again."""
     shop = Workshop(tmp_path_factory.mktemp("scored") / "shop", parcel_registry, engine)
     write_input(shop)
@@ -119,7 +118,7 @@ def scored(
     assert not shop.table().exists
     backup = shop.folder.with_name("backup")
     shutil.copytree(shop.folder, backup)
-    yield shop, backup
+    return shop, backup
 
 
 @pytest.mark.parametrize("at", PUBLISHING)

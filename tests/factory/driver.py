@@ -1,8 +1,8 @@
 """One batch run in a process of its own, which may be told to wait at a step, or to be killed there.
 
-``python -m tests.factory.driver SPEC`` takes a JSON file: where the workshop lies, what to score and how, on which engine,
-and at which step to do what. The steps are calls of the code under test, wrapped from outside. The last line of the
-output is the run's record, or the error.
+``python -m tests.factory.driver SPEC`` takes a JSON file: where the workshop lies, what to score and how, on which
+engine, and at which step to do what. The steps are calls of the code under test, wrapped from outside. The last line of
+the output is the run's record, or the error.
 """
 
 from __future__ import annotations
@@ -61,11 +61,12 @@ def main(spec: dict[str, Any]) -> None:
         wrap(*STEPS[spec["at"]], act)
     try:
         run = shop.score(spec["model"], settings=spec.get("settings"), **spec.get("request", {}))
-        print(json.dumps({"run_id": run.run_id, "status": run.status, "rows": run.rows, "files": run.files}))
+        told: dict[str, Any] = {"run_id": run.run_id, "status": run.status, "rows": run.rows, "files": run.files}
     except ScoretrailError as error:
-        print(json.dumps({"error": type(error).__name__, "exit": int(error.exit_code), "text": str(error)}))
+        told = {"error": type(error).__name__, "exit": int(error.exit_code), "text": str(error)}
     finally:
         engine.stop()
+    sys.stdout.write(f"{json.dumps(told)}\n")
 
 
 def wrap(owner: Any, name: str, when: str, act: Callable[[], None]) -> None:
