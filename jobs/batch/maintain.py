@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import posixpath
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from pyarrow import fs
 
-from jobs.batch.merge import merge_files
+from jobs.batch.merge import ledger_of, merge_files
 from scoretrail import digest, log
 from scoretrail.storage import Storage, filesystem, join
 from scoretrail.trail.run import TRAIL_FOLDER, RunStore
@@ -19,6 +19,7 @@ from scoretrail.trail.run import TRAIL_FOLDER, RunStore
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jobs.batch.ledger import Ledger
     from scoretrail.table import OutputTable
     from scoretrail.trail.output import LiveFile
     from scoretrail.trail.run import OutputFile
@@ -55,7 +56,7 @@ def compact(
     removes: list[LiveFile] = []
     guard = table.scope_versions(sorted({file.scope for files in groups.values() for file in files}))
     for files in groups.values():
-        for batch in _batches(files, target_bytes):
+        for batch in _batches(_of_one_attempt(files, ledger_of(table, options)), target_bytes):
             adds.append(merge_files(table, batch, options, row_group_rows=row_group_rows))
             removes += batch
     if not removes:
@@ -125,6 +126,17 @@ def _awaited(table: OutputTable, options: Mapping[str, str]) -> set[str]:
             for message in store.messages(run_id, sorted(store.work_keys(run_id))):
                 paths |= {file.path for file in (*message.predictions, *message.rejects)}
     return paths
+
+
+def _of_one_attempt(files: Sequence[LiveFile], ledger: Ledger) -> list[LiveFile]:
+    """Return the files whose keys no other file has.
+
+    Among rejects two attempts at one key may lie side by side until their runs are settled; in one file nobody could
+    tell their rows apart.
+    """
+    keys = {file.path: ledger.keys_in([file]) for file in files}
+    times = Counter(key for held in keys.values() for key in held)
+    return [file for file in files if all(times[key] == 1 for key in keys[file.path])]
 
 
 def _batches(files: Sequence[LiveFile], target_bytes: int) -> list[list[LiveFile]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
@@ -48,11 +49,12 @@ class ProbeCache:
         data = storage.get_or_none(self._key)
         self._seen: dict[tuple[str, int, int], str] = {}
         if data is not None:
-            columns = pq.read_table(pa.BufferReader(data)).to_pydict()
-            self._seen = {
-                (path, size, mtime): probe
-                for path, size, mtime, probe in zip(*(columns[name] for name in _COLUMNS), strict=True)
-            }
+            with contextlib.suppress(pa.ArrowException, OSError, KeyError):  # a damaged cache is no cache
+                columns = pq.read_table(pa.BufferReader(data)).to_pydict()
+                self._seen = {
+                    (path, size, mtime): probe
+                    for path, size, mtime, probe in zip(*(columns[name] for name in _COLUMNS), strict=True)
+                }
 
     def get(self, file: InputFile) -> FileProbe | None:
         """Return what was seen of exactly this file, or None."""

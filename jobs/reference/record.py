@@ -45,14 +45,14 @@ wins; only the attempts and the cache are ever written again.
 ```
 TABLE/_scoretrail/
   RUN_ID/intent.json            what the run set out to do, before it scored
-  RUN_ID/attempts/XXXXXXXX.json one for each process that worked on the run
+  RUN_ID/attempts/ATTEMPT.json  one for each process that worked on the run
   RUN_ID/work/WORK_KEY.json     what one piece of work did: the first attempt's message stands
   RUN_ID/held.json              a run that waits for `scoretrail runs release`
   RUN_ID/run.json               the record of a run that ended: published, unchanged, refused
   scopes/SCOPE.json             what a scope's id means
-  vacuum/TIME-XXXXXXXX.json     which files each vacuum removed, written before the first went
+  vacuum/TIME-ID.json           which files each vacuum removed, written before the first went
   ledger/FILE.json              which work keys a merged file holds
-  cache/XXXXXXXXXXXX.parquet    digests of input files, by path, size and time; losing it costs time only
+  cache/INPUT_ID.parquet        digests of input files, by path, size and time; losing it costs time only
 ```
 """
 

@@ -51,7 +51,7 @@ class Killer(threading.Thread):
     def run(self) -> None:
         began: int | None = None
         while self._left and not self.done.is_set():
-            messages = sum(1 for _ in self._place.glob("*/work/*.json"))
+            messages = sum(1 for _ in self._place.glob(str(Path("*", "work", "*.json"))))
             if messages and messages != began:  # a worker has come so far that it wrote something
                 for pid in self.workers()[: self._left]:
                     with contextlib.suppress(ProcessLookupError):

@@ -16,7 +16,7 @@ TABLE = pa.table(
         "x": pa.array([0.5, None, -1.5, 2.0, 0.0, 1e9, 3.25, 0.1], pa.float64()),
         "s": pa.array(["a", "b", None, "it's", "", "B", "a b", "a"]),
         "d": pa.array([date(2013, 12, day) for day in range(1, 8)] + [None], pa.date32()),
-        "at": pa.array(
+        "seen": pa.array(
             [datetime(2013, 12, 1, hour, tzinfo=UTC) for hour in range(7)] + [None], pa.timestamp("us", "UTC")
         ),
         "ok": pa.array([True, False, None, True, False, True, None, False]),
@@ -46,8 +46,8 @@ CONDITIONS = (
     "s = ''",
     "d >= '2013-12-03'",
     "d = DATE '2013-12-02'",
-    "at > '2013-12-01 02:00:00+00:00'",
-    "at <= TIMESTAMPTZ '2013-12-01 02:00:00+00:00'",
+    "seen > '2013-12-01 02:00:00+00:00'",
+    "seen <= TIMESTAMPTZ '2013-12-01 02:00:00+00:00'",
     "ok = TRUE",
     "ok = FALSE OR n > 2",
     "dict = 'u'",
@@ -150,7 +150,7 @@ def test_what_is_outside_the_grammar_is_refused_before_any_data_is_looked_at(con
         ("n = 100000", "compares n with a value of another type"),
         ("n = 99999999999999999999999", "compares n with a value of another type"),
         ("d = 'yesterday'", "compares d with a value of another type"),
-        ("at > 'noon'", "compares at with a value of another type"),
+        ("seen > 'noon'", "compares seen with a value of another type"),
         ("ok = 'perhaps'", "compares ok with a value of another type"),
     ],
 )
@@ -167,9 +167,9 @@ def test_the_nearest_column_is_named() -> None:
 
 @pytest.mark.parametrize("zone", ["Z", "+00:00", "-00:00", ""])
 def test_a_time_without_a_zone_is_utc(zone: str) -> None:
-    assert chosen(f"at = '2013-12-01 03:00:00{zone}'") == [3]
+    assert chosen(f"seen = '2013-12-01 03:00:00{zone}'") == [3]
 
 
 def test_a_time_may_have_any_zone() -> None:
-    assert chosen("at = '2013-12-01 05:00:00+02:00'") == [3]
-    assert chosen("at = '2013-11-30 22:00:00-05:00'") == [3]
+    assert chosen("seen = '2013-12-01 05:00:00+02:00'") == [3]
+    assert chosen("seen = '2013-11-30 22:00:00-05:00'") == [3]

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,9 @@ def test_a_large_file_without_row_groups_has_no_ranges(tmp_path: Path) -> None:
     ],
     ids=["nothing", "five bytes", "half", "another ending", "a footer longer than the file", "a damaged footer"],
 )
-def test_a_damaged_file_is_refused_by_name(large: Path, tmp_path: Path, damage, split: int) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_file_is_refused_by_name(
+    large: Path, tmp_path: Path, damage: Callable[[bytes], bytes], split: int
+) -> None:
     path = tmp_path / "damaged.parquet"
     path.write_bytes(damage(large.read_bytes()))
     with pytest.raises(InputError, match="no readable Parquet file") as caught:
