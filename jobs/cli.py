@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import shlex
 import sys
@@ -95,8 +97,17 @@ def _run(arguments: Sequence[str], invocation: Invocation) -> int:
 
 
 def main() -> NoReturn:
-    """Run the process's own command line."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the process's own command line, and leave without tearing the interpreter down.
+
+    A pool of PyArrow's may still start a thread while the libraries are taken apart, and the process is aborted after
+    all was said and done (7 of 100 calls of ``model verify`` with PyArrow 26.0.1). What waits for the exit runs before.
+    """
+    code = run(sys.argv[1:])
+    atexit._run_exitfuncs()  # noqa: SLF001  (as multiprocessing's workers do, for the same reason)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _report(invocation: Invocation, error: ScoretrailError) -> int:

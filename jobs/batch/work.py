@@ -19,7 +19,14 @@ from jobs.batch.listing import with_partitions
 from jobs.batch.reader import open_work, read_batches
 from jobs.batch.writer import PartitionedWriter, Target, partition_type, remove_orphans
 from scoretrail.clock import from_utc_text
-from scoretrail.errors import Disposition, SchemaMismatchError, ScoretrailError, UsageError, nearest
+from scoretrail.errors import (
+    Disposition,
+    InputChangedError,
+    SchemaMismatchError,
+    ScoretrailError,
+    UsageError,
+    nearest,
+)
 from scoretrail.feature.lean import keep_pandas_out
 from scoretrail.model.bundle import open_once
 from scoretrail.model.manifest import MODEL
@@ -302,7 +309,7 @@ def _constant(value: str, rows: int) -> pa.Array:
 def score_works(
     works: Iterator[Work], shared: tuple[WorkContext, BundleFiles]
 ) -> Iterator[WorkMessage | ScoretrailError]:
-    """Yield what was done for each piece of work; an error that no retry will mend is yielded, and ends the iteration.
+    """Yield what was done for each piece of work; an error that no retry of the task will mend is yielded, and ends it.
 
     Spark's workers find it by name: this module imports what they need, and not what only a driver does.
 
@@ -315,7 +322,8 @@ def score_works(
         try:
             yield score_work(work, context, files)
         except ScoretrailError as error:
-            if error.disposition is Disposition.RETRY:
+            # A file that changed is no longer what was planned: that takes a new plan, not another try.
+            if error.disposition is Disposition.RETRY and not isinstance(error, InputChangedError):
                 raise
             yield error
             return

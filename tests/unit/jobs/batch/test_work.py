@@ -151,7 +151,7 @@ def test_an_attempt_that_fails_late_leaves_nothing(
     assert files_below(shop.output, f"{shop.output}_rejects") == []
 
 
-def test_errors_that_no_retry_mends_are_handed_over_and_others_raised(shop: Workshop) -> None:
+def test_errors_that_no_other_try_mends_are_handed_over(shop: Workshop) -> None:
     shop.write("a.parquet", records(10))
     shop.write("b.parquet", records(10, 10, weight_kg=None))
     shop.write("c.parquet", records(10, 20))
@@ -160,8 +160,21 @@ def test_errors_that_no_retry_mends_are_handed_over_and_others_raised(shop: Work
     found = list(done)
     assert [type(one) for one in found] == [WorkMessage, SchemaMismatchError]  # and no word of the third
     changed = replace(works[0], data_sha256="0" * 64)
-    with pytest.raises(InputChangedError):
-        list(score_works(iter([changed]), (context(shop), shop.bundle().files)))
+    [error] = score_works(iter([changed]), (context(shop), shop.bundle().files))
+    assert isinstance(error, InputChangedError)  # the same command may succeed; the same task will not
+
+
+def test_errors_that_another_try_may_mend_are_raised_for_spark_to_try_again(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.write("a.parquet", records(10))
+
+    def fail(*_: object) -> None:
+        raise StorageError("the network is away")
+
+    monkeypatch.setattr(module, "score_work", fail)
+    with pytest.raises(StorageError):
+        list(score_works(iter(pieces(shop)), (context(shop), shop.bundle().files)))
 
 
 def test_a_bundle_that_does_not_repeat_its_bits_here_is_told_where_that_is_allowed(shop: Workshop) -> None:
