@@ -9,6 +9,8 @@ BIN := .venv/bin
 WITH_JAVA := JAVA_HOME=$$(sh scripts/java_home.sh) && export JAVA_HOME &&
 # More arguments for pytest: make test PYTEST_ARGS="-k plan -x"
 PYTEST_ARGS ?=
+# More arguments for the benchmark: make bench-batch BENCH_ARGS="--rows 400000 --pairs 1 --small-files 500"
+BENCH_ARGS ?=
 # More arguments for the locking: make lock LOCK_ARGS=--upgrade
 LOCK_ARGS ?=
 # What a unit run leaves out: everything that starts a program or takes its time.
@@ -88,7 +90,7 @@ docs-reference: setup ## Write the generated pages of docs/ again
 
 .PHONY: bench-batch
 bench-batch: java setup ## Measure batch scoring against a bare loop and mapInArrow, in interleaved pairs
-	@$(WITH_JAVA) $(BIN)/python benchmarks/batch.py
+	@$(WITH_JAVA) $(BIN)/python benchmarks/batch.py $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## Remove builds, caches and reports; .venv and data stay

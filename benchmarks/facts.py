@@ -15,6 +15,7 @@ _LIBRARIES: Final = ("scoretrail", "pyspark", "pyarrow", "onnxruntime", "numpy",
 def machine_facts() -> dict[str, Any]:
     """Return CPU, cores, memory, load, system and versions."""
     memory = re.search(r"MemTotal:\s+(\d+) kB", _read("/proc/meminfo"))
+    java = re.search(r'JAVA_VERSION="(.+)"', _read(f"{os.environ.get('JAVA_HOME', '')}/release"))
     cpu = re.search(r"model name\s+: (.+)", _read("/proc/cpuinfo"))
     return {
         "cpu": cpu[1] if cpu else platform.processor() or "unknown",
@@ -23,7 +24,7 @@ def machine_facts() -> dict[str, Any]:
         "load_before": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "java": os.environ.get("JAVA_HOME", ""),
+        "java": java[1] if java else "unknown",
         "versions": {name: metadata.version(name) for name in _LIBRARIES},
     }
 

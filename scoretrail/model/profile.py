@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import resource
 import statistics
@@ -126,3 +127,5 @@ def _peak_memory_bytes() -> int:
 if __name__ == "__main__":
     keep_pandas_out()  # as in the workers whose cost this is to tell
     Path(sys.argv[2]).write_text(json.dumps(asdict(_measure_here(Path(sys.argv[1])))), encoding="utf-8")
+    # PyArrow's pools may abort a process that is torn down; what was measured is on disk.
+    os._exit(0)

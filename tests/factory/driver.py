@@ -31,7 +31,7 @@ from tests.factory.workshop import InlineEngine, Workshop
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WAIT_S = 120.0
+WAIT_S = 300.0
 #: Step -> what is wrapped, and whether the act comes before or after it.
 STEPS: dict[str, tuple[Any, str, str]] = {
     "before the intent": (RunStore, "begin", "before"),
@@ -62,16 +62,12 @@ def main(spec: dict[str, Any]) -> None:
     try:
         run = shop.score(spec["model"], settings=spec.get("settings"), **spec.get("request", {}))
         told: dict[str, Any] = {"run_id": run.run_id, "status": run.status, "rows": run.rows, "files": run.files}
+        told["pyspark"] = "pyspark" in sys.modules
     except ScoretrailError as error:
         told = {"error": type(error).__name__, "exit": int(error.exit_code), "text": str(error)}
     finally:
         engine.stop()
     sys.stdout.write(f"{json.dumps(told)}\n")
-
-
-def say(answer: dict[str, Any]) -> None:
-    """Print the answer, on a line of its own."""
-    sys.stdout.write(f"{json.dumps(answer)}\n")
 
 
 def wrap(owner: Any, name: str, when: str, act: Callable[[], None]) -> None:
@@ -135,9 +131,19 @@ class Driver:
             text=True,
         )
 
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave no process behind, whatever the test found."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+
     def finish(self) -> tuple[int, dict[str, Any]]:
         """Wait for the end; return the exit code (negative: the signal) and what was printed last."""
-        out, err = self._process.communicate(timeout=300)
+        with self:
+            out, err = self._process.communicate(timeout=WAIT_S)
         code = self._process.returncode
         assert code in (0, -signal.SIGKILL), err
         return code, json.loads(out.splitlines()[-1]) if code == 0 else {}

@@ -1,5 +1,6 @@
 """Runs at once: into one scope there is one set of rows, never two; into two scopes both have theirs."""
 
+import contextlib
 from collections import Counter
 from typing import Any
 
@@ -25,9 +26,12 @@ def race(shop: Workshop, specs: dict[str, dict[str, Any]], at: str) -> dict[str,
     meet = shop.folder / "meet"
     meet.mkdir(parents=True)
     drivers = {name: Driver(shop, name=name, at=at, act="wait", meet=str(meet), **spec) for name, spec in specs.items()}
-    await_ready(meet, list(specs))
-    (meet / "go").touch()
-    results = {name: driver.finish() for name, driver in drivers.items()}
+    with contextlib.ExitStack() as stack:
+        for driver in drivers.values():
+            stack.enter_context(driver)
+        await_ready(meet, list(specs))
+        (meet / "go").touch()
+        results = {name: driver.finish() for name, driver in drivers.items()}
     assert {code for code, _ in results.values()} == {0}, results
     return {name: answer for name, (_, answer) in results.items()}
 
@@ -87,6 +91,7 @@ def test_two_days_and_two_roles_do_not_wait_for_each_other(shop: Workshop, at: s
     assert sorted(shop.rejects()["ds"].to_pylist()) == ["0", "1"]
 
 
+@pytest.mark.slow
 def test_two_sparks_into_one_scope(shop: Workshop) -> None:
     shop.write("ds=1/a.parquet", with_values("weight_kg", {3: -1.0}, 60))
     specs = {
