@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import deltalake
 
@@ -131,7 +131,7 @@ class Driver:
             text=True,
         )
 
-    def __enter__(self) -> Driver:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -159,3 +159,6 @@ def await_ready(meet: Path, names: list[str]) -> None:
 
 if __name__ == "__main__":
     main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    # As the command line does: PyArrow's pools may abort a process that is torn down.
+    sys.stdout.flush()
+    os._exit(0)

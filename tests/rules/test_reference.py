@@ -1,17 +1,23 @@
 """What is generated is current: pages, rooms and contracts say what the code says today."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 import yaml
 
+from jobs.batch import ledger, scope
 from jobs.reference import build
 from jobs.reference.docstring import of_module
 from jobs.reference.event import emissions
+from jobs.reference.meaning import MEANINGS
 from jobs.reference.room import BEGIN, END, with_rooms
-from scoretrail import errors, log
+from scoretrail import config, errors, log
 from scoretrail.errors import OutputTableError
+from scoretrail.feature import schema, tensor
 from scoretrail.feature.schema import FaultCode
+from scoretrail.model import manifest, registry
+from scoretrail.trail import run
 from tests.rules.source import ROOT
 
 CONTRACT = "contracts/flight-delay.odcs.yaml"
@@ -35,6 +41,16 @@ def test_no_field_is_without_a_meaning(generated: dict[str, str]) -> None:
         if not path.endswith("errors.md")  # there a dash is the disposition stop
     }
     assert {path: lines for path, lines in bare.items() if lines} == {}
+
+
+def test_no_meaning_is_left_of_a_field_that_is_gone() -> None:
+    modules = (config, manifest, run, registry, schema, tensor, scope, ledger)
+    known: dict[str, set[str]] = {"log": set(vars(log))}
+    for module in modules:
+        for name, cls in vars(module).items():
+            if isinstance(cls, type) and name in MEANINGS:
+                known[name] = set(inspect.get_annotations(cls))
+    assert {name: stale for name, told in MEANINGS.items() if (stale := set(told) - known[name])} == {}
 
 
 def test_the_pages_leave_nothing_out(generated: dict[str, str]) -> None:

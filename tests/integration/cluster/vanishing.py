@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -55,3 +56,6 @@ def main(place: dict[str, Any], frame: str) -> None:
 
 if __name__ == "__main__":
     main(json.loads(sys.argv[1]), sys.argv[2])
+    # As the command line does: PyArrow's pools may abort a process that is torn down.
+    sys.stdout.flush()
+    os._exit(0)
