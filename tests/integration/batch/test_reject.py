@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from onnx import helper
 
 from scoretrail.errors import ExitCode, LimitExceededError, RejectLimitError
 from scoretrail.model.manifest import Guards
-from tests.factory.registered import Registered, open_registry
+from tests.factory.example import NUMBER_VIEW, Example
+from tests.factory.onnx_graph import matrix_in, model_bytes, scores_out
+from tests.factory.registered import Registered, open_registry, register_example
 from tests.factory.workshop import Workshop, publish_variant, records, with_values
 
 ANY = {"batch.max_reject_ratio": 1.0}
@@ -103,6 +106,19 @@ def test_a_score_outside_its_bounds_is_rejected_and_one_beyond_a_cap_is_capped(
     assert np.array_equal(np.array(rows["score"]), np.maximum(kept, 0.1))
     assert rows["guard"].to_pylist() == ["capped" if score < 0.1 else None for score in kept]
     assert 0 < sum(kept < 0.1) < len(kept)
+
+
+def test_a_score_that_is_no_number_is_rejected(shop: Workshop, tmp_path: Path) -> None:
+    node = helper.make_node("Log", ["weight_kg"], ["scores"])
+    view = NUMBER_VIEW.replace(b'inputs=["weight_kg", "distance_km", "height_m", "density"]', b'inputs=["weight_kg"]')
+    model = Example(name="log", onnx=model_bytes([node], [matrix_in(1, "weight_kg")], [scores_out(1)]), features=view)
+    register_example(model, tmp_path / "log")
+    shop.registry = tmp_path / "log"
+    shop.write("a.parquet", with_values("weight_kg", {0: 0.0}, 30))
+    run = shop.score("models:/log@champion")
+    assert (run.rows["scored"], run.reasons) == (29, {"score_not_finite": 1})
+    [row] = shop.rejects().to_pylist()
+    assert (row["source_row"], row["field"], row["expected"]) == (0, "score", "a finite score")
 
 
 def test_above_the_limit_nothing_is_published_and_the_rejects_can_be_read(shop: Workshop) -> None:

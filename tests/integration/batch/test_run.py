@@ -15,6 +15,7 @@ from scoretrail.config import SparkSettings
 from scoretrail.digest import of_bytes
 from scoretrail.model.bundle import open_bundle
 from scoretrail.scoring import score_batch
+from tests.factory.driver import Driver
 from tests.factory.workshop import CHALLENGER, Workshop, bits_by_key, records
 
 DAYS = ("2013-12-01", "2013-12-02", "2013-12-03")
@@ -106,6 +107,13 @@ def test_a_second_run_scores_nothing_and_starts_no_spark(shop: Workshop) -> None
     assert again.run_id != first.run_id
     assert shop.table().version == before
     assert not idle.has_started
+
+
+def test_a_second_run_in_a_process_of_its_own_does_not_even_load_spark(shop: Workshop) -> None:
+    shop.write_days(DAYS)
+    shop.score()
+    code, answer = Driver(shop, engine="spark").finish()
+    assert (code, answer["status"], answer["pyspark"]) == (0, "unchanged", False)
 
 
 def test_one_changed_file_among_a_hundred(shop: Workshop) -> None:

@@ -12,6 +12,7 @@ from jobs.batch.maintain import compact, vacuum
 from jobs.batch.verify import Verification, findings_table, verify
 from jobs.progress import SilentProgress
 from scoretrail.clock import Clock, FixedClock, SystemClock
+from scoretrail.digest import canonical_json
 from scoretrail.errors import TrailError
 from scoretrail.table import OutputTable
 from tests.factory.registered import open_registry
@@ -62,9 +63,8 @@ def message(shop: Workshop) -> Path:
 
 
 def change_message(shop: Workshop) -> None:
-    path = message(shop)
-    told = json.loads(path.read_bytes())
-    path.write_text(json.dumps({**told, "rows_scored": told["rows_scored"] - 1}))
+    values = json.loads(message(shop).read_bytes())
+    message(shop).write_bytes(canonical_json({**values, "rows_scored": values["rows_scored"] - 1}))
 
 
 def change_record(shop: Workshop) -> None:
