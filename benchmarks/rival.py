@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,14 @@ from pyspark.sql.types import DoubleType
 
 from benchmarks.bare import BATCH_ROWS, session_of
 from benchmarks.material import FEATURES, KEY
+
+
+def session(cores: int) -> SparkSession:
+    """Return a session as Spark starts it, without the settings that Scoretrail gives its own."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.master(f"local[{cores}]").appName("benchmark")
+    spark: SparkSession = builder.config("spark.ui.enabled", "false").getOrCreate()
+    return spark
 
 
 def map_in_arrow(spark: SparkSession, model: bytes, source: Path, output: Path) -> float:

@@ -9,14 +9,13 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from benchmarks import ours
 from benchmarks.material import MODELS, model_bytes, model_uri
 from benchmarks.process import peak_mib, workers
-from scoretrail.config import ResolvedSettings
 
-WAYS = ("ours", "map_in_arrow")
+WAYS: Final = ("ours", "map_in_arrow", "predict_udf")
 
 
 def main() -> None:
@@ -29,32 +28,42 @@ def main() -> None:
     parser.add_argument("--cores", type=int, required=True)
     parser.add_argument("--jobs", type=int, default=1)
     chosen = parser.parse_args()
-    place = ours.Place(chosen.folder, chosen.cores)
+    run = _ours if chosen.way == "ours" else _rival
+    print(json.dumps(run(chosen, ours.Place(chosen.folder, chosen.cores))))
+
+
+def _ours(chosen: argparse.Namespace, place: ours.Place) -> dict[str, Any]:
     settings = ours.resolved(place)
     engine = ours.engine_of(settings)
     began = time.perf_counter()
     engine.parallelism()
     start_s = time.perf_counter() - began
+
+    def job() -> dict[str, Any]:
+        seconds, run = ours.score(settings, engine, model_uri(chosen.model), chosen.source, place.fresh("ours"))
+        return {"seconds": seconds, "rows": run.rows["scored"], "stages": run.seconds}
+
     try:
-        jobs = [_job(chosen, place, settings, engine) for _ in range(chosen.jobs)]
+        jobs = [job() for _ in range(chosen.jobs)]
         # At once: Spark ends Python workers that have been idle for a minute.
-        found = {"start_s": start_s, "jobs": jobs, "peak_mib": peaks()}
+        return {"start_s": start_s, "jobs": jobs, "peak_mib": peaks()}
     finally:
         engine.stop()
-    print(json.dumps(found))
 
 
-def _job(chosen: argparse.Namespace, place: ours.Place, settings: ResolvedSettings, engine: Any) -> dict[str, Any]:  # noqa: ANN401
-    output = place.fresh(f"{chosen.way}-{chosen.model}")
-    if chosen.way == "ours":
-        seconds, run = ours.score(settings, engine, model_uri(chosen.model), chosen.source, output)
-        found = {"seconds": seconds, "rows": run.rows["scored"], "stages": run.seconds}
-    else:
-        from benchmarks import rival  # noqa: PLC0415  (needs pandas, which ours does not)
+def _rival(chosen: argparse.Namespace, place: ours.Place) -> dict[str, Any]:
+    from benchmarks import rival  # noqa: PLC0415  (brings Spark's own machinery, which ours must not need)
 
-        model = model_bytes(place.registry, chosen.model)
-        found = {"seconds": rival.map_in_arrow(engine.session(), model, chosen.source, output)}
-    return found
+    way = {"map_in_arrow": rival.map_in_arrow, "predict_udf": rival.predict_udf}[chosen.way]
+    began = time.perf_counter()
+    spark = rival.session(chosen.cores)
+    start_s = time.perf_counter() - began
+    model = model_bytes(place.registry, chosen.model)
+    try:
+        jobs = [{"seconds": way(spark, model, chosen.source, place.fresh("rival"))} for _ in range(chosen.jobs)]
+        return {"start_s": start_s, "jobs": jobs, "peak_mib": peaks()}
+    finally:
+        spark.stop()
 
 
 def peaks() -> dict[str, float]:

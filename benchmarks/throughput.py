@@ -1,4 +1,4 @@
-"""Throughput: a warm session against the bare loop, and the first job of a session against ``mapInArrow``."""
+"""Throughput: a warm session against the bare loop, and the first job of a session against Spark's own ways."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def first(sitting: Sitting) -> None:
     for model in sitting.models:
         ways = {
             way: partial(_first_job, sitting, name, model, source)
-            for way, name in ((OURS, "ours"), (MAP_IN_ARROW, "map_in_arrow"))
+            for way, name in ((OURS, "ours"), (MAP_IN_ARROW, "map_in_arrow"), (PREDICT_UDF, "predict_udf"))
         }
         seconds = run_rounds(ways, sitting.pairs, lambda text: sitting.tell(f"first job, {text}"))
         sitting.raw[f"first job, {model}"] = seconds
@@ -65,11 +65,16 @@ def first(sitting: Sitting) -> None:
         name = f"first job of a session ÷ mapInArrow, {model}"
         sitting.figures.append(at_least(name, ratio.middle, ratio.text(), _FIRST_LIMITS[model]))
         rows = [
-            (way, f"{sitting.rows / median(took) / 1e6:.2f}", f"{median(took):.1f} ({min(took):.1f}–{max(took):.1f})")
+            (
+                way,
+                f"{sitting.rows / median(took) / 1e6:.2f}",
+                f"{median(took):.1f} ({min(took):.1f}–{max(took):.1f})",
+                speed_ratio(seconds[OURS], took).text(),
+            )
             for way, took in seconds.items()
         ]
-        title = f"First job of a session, {model}, {sitting.rows:,} rows"
-        sitting.tables.append((title, table(("way", "M rows/s", "seconds"), rows)))
+        head = ("way", "M rows/s", "seconds", "Scoretrail's speed ÷ this one's")
+        sitting.tables.append((f"First job of a session, {model}, {sitting.rows:,} rows", table(head, rows)))
 
 
 def _first_job(sitting: Sitting, way: str, model: str, source: Path) -> float:
@@ -87,7 +92,6 @@ def _warm(sitting: Sitting, source: Path, model: str) -> Mapping[str, list[float
             OURS: partial(_ours, sitting, settings, engine, model, source, stages),
             BARE: partial(_bare, sitting, pool, files, model, full=True),
             BARE_TWO: partial(_bare, sitting, pool, files, model, full=False),
-            **_through_the_jvm(sitting, engine, model, source),
         }
         try:
             run_rounds(ways, 1, lambda text: sitting.tell(f"warming up, {model}, {text}"))
@@ -112,14 +116,3 @@ def _bare(sitting: Sitting, pool: Pool, files: list[str], model: str, *, full: b
     began = time.perf_counter()
     pool.map(bare.score_files, tasks, chunksize=1)
     return time.perf_counter() - began
-
-
-def _through_the_jvm(sitting: Sitting, engine: Any, model: str, source: Path) -> dict[str, Callable[[], float]]:  # noqa: ANN401
-    from benchmarks import rival  # noqa: PLC0415  (brings pandas)
-
-    onnx = model_bytes(sitting.place.registry, model)
-
-    def run(way: Callable[..., float]) -> float:
-        return way(engine.session(), onnx, source, sitting.place.fresh("rival"))
-
-    return {MAP_IN_ARROW: partial(run, rival.map_in_arrow), PREDICT_UDF: partial(run, rival.predict_udf)}
