@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.batch.engine import SparkEngine
 from jobs.batch.request import BatchRequest
 from jobs.batch.run import BatchRun
+from jobs.batch.spark.engine import SparkEngine
 from jobs.progress import SilentProgress
 from scoretrail import config
 from scoretrail.trail.run import ScoringRun

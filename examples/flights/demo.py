@@ -18,11 +18,11 @@ from examples.flights.evaluate import measure
 from examples.flights.prepare import PreparedFlights, prepare
 from examples.flights.register import CHALLENGER, MODEL_NAME, provenance, register_models
 from examples.flights.train import SEED, train
-from jobs.batch.engine import SparkEngine
-from jobs.batch.reproduce import reproduce
+from jobs.batch.audit.reproduce import reproduce
+from jobs.batch.audit.verify import verify
 from jobs.batch.request import BatchOutcome, BatchRequest, outcome_of
 from jobs.batch.run import BatchRun
-from jobs.batch.verify import verify
+from jobs.batch.spark.engine import SparkEngine
 from jobs.command.trail import trail
 from scoretrail.errors import DifferenceError
 from scoretrail.model.registry import CHAMPION

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
-from jobs.batch.shipment import ship
+from jobs.batch.spark.shipment import ship
 from scoretrail.model.bundle import open_once
 from scoretrail.model.manifest import MODEL
 from scoretrail.scoring import score_batch

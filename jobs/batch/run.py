@@ -6,15 +6,17 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from jobs.batch import publish, record
-from jobs.batch.plan import Frame, Plan, pack
-from jobs.batch.planner import Planner
-from jobs.batch.removal import check_removal
+from jobs.batch.audit import record
+from jobs.batch.output.columns import schemas
+from jobs.batch.plan.plan import Frame, Plan, pack
+from jobs.batch.plan.planner import Planner
+from jobs.batch.plan.removal import check_removal
+from jobs.batch.plan.scope import ScopeBook
+from jobs.batch.publication import publish
+from jobs.batch.publication.settlement import settle
 from jobs.batch.request import BatchRequest, DryRun
-from jobs.batch.scope import ScopeBook
-from jobs.batch.settlement import settle
 from jobs.batch.stopwatch import Stopwatch
-from jobs.batch.work import WorkContext, score_works
+from jobs.batch.task.work import WorkContext, score_works
 from scoretrail import digest, log
 from scoretrail.clock import FixedClock, SystemClock, utc_text
 from scoretrail.config import MIB
@@ -27,8 +29,8 @@ from scoretrail.trail.run import TRAIL_FOLDER, Hold, Intent, RunStore, ScoringRu
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobs.batch.engine import SparkEngine
-    from jobs.batch.listing import InputRoot
+    from jobs.batch.input.listing import InputRoot
+    from jobs.batch.spark.engine import SparkEngine
     from jobs.progress import Progress
     from scoretrail.clock import Clock
     from scoretrail.config import ResolvedSettings, Settings
@@ -286,7 +288,7 @@ class BatchRun:
         """Step 5: the tables as they must be for the commits; rejects get one when the first of them comes."""
         manifest, days = bundle.manifest, self._settings.batch.retention_days
         names = [name for name, _ in frame.partition]
-        scored_schema, rejects_schema = publish.schemas(manifest, frame.partition)
+        scored_schema, rejects_schema = schemas(manifest, frame.partition)
         event_time = manifest.view["event_time"]
         publish.prepare_table(frame.table, scored_schema, names, f"Scores of {manifest.name}", days, event_time)
         rejects = OutputTable(self.rejects, self._options)

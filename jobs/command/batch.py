@@ -54,9 +54,9 @@ def score(
     ] = False,
 ) -> None:
     """Score what is not scored yet, and publish it in one commit."""
-    from jobs.batch.engine import SparkEngine
     from jobs.batch.request import BatchRequest, outcome_of
     from jobs.batch.run import BatchRun
+    from jobs.batch.spark.engine import SparkEngine
     from scoretrail.feature.lean import keep_pandas_out
 
     keep_pandas_out()

@@ -31,7 +31,7 @@ def check_executors(settings: SparkSettings) -> list[Finding]:
     Args:
         settings: name the master.
     """
-    from jobs.batch.engine import SparkEngine
+    from jobs.batch.spark.engine import SparkEngine
 
     engine = SparkEngine(settings, "scoretrail doctor")
     try:

@@ -207,7 +207,7 @@ def _golden(file: Path) -> pa.Table:
     """
     import pyarrow.parquet as pq
 
-    from jobs.batch.probe import reading
+    from jobs.batch.input.probe import reading
 
     with reading(str(file)), pq.ParquetFile(file) as parquet:
         rows = parquet.metadata.num_rows

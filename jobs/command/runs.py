@@ -76,7 +76,7 @@ def verify(invocation: Invocation, run_id: RunId, table: TableOption = None) -> 
     Raises:
         DifferenceError: something does.
     """
-    from jobs.batch import verify as verification
+    from jobs.batch.audit import verify as verification
     from scoretrail.errors import DifferenceError
 
     opened = open_table(invocation, table)
@@ -124,7 +124,7 @@ def reproduce(
     Raises:
         DifferenceError: one does.
     """
-    from jobs.batch import reproduce as reproduction
+    from jobs.batch.audit import reproduce as reproduction
     from scoretrail.errors import DifferenceError
 
     opened = open_table(invocation, table)
@@ -162,7 +162,7 @@ def reproduce(
 @command(app)
 def release(invocation: Invocation, run_id: RunId, table: TableOption = None) -> None:
     """Publish a run that was held."""
-    from jobs.batch.release import release as publish_held
+    from jobs.batch.publication.release import release as publish_held
     from jobs.batch.request import outcome_of
     from jobs.command.batch import show_outcome
 

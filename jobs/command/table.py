@@ -23,7 +23,7 @@ def compact(
     target_mib: Annotated[int, typer.Option(min=1, metavar="MIB", help="Size that merged files grow to.")] = 128,
 ) -> None:
     """Merge small files within a scope and partition value."""
-    from jobs.batch.maintain import compact as merge
+    from jobs.batch.output.maintain import compact as merge
 
     opened = open_table(invocation, table)
     settings = invocation.settings
@@ -54,7 +54,7 @@ def vacuum(
     Raises:
         UsageError: no retention at all, without --force.
     """
-    from jobs.batch.maintain import vacuum as remove
+    from jobs.batch.output.maintain import vacuum as remove
 
     opened = open_table(invocation, table)
     days = invocation.settings.batch.retention_days if retention_days is None else retention_days

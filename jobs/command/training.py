@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from jobs.batch.listing import InputFile, InputRoot, list_files
-from jobs.batch.probe import reading
+from jobs.batch.input.listing import InputFile, InputRoot, list_files
+from jobs.batch.input.probe import reading
 from scoretrail import digest
 from scoretrail.errors import InputChangedError, InputError
 from scoretrail.model.registration import PROOF_ROWS

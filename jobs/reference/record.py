@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from jobs.batch import publish
-from jobs.batch.ledger import LedgerEntry
-from jobs.batch.scope import Scope
+from jobs.batch.output.ledger import LedgerEntry
+from jobs.batch.plan.scope import Scope
+from jobs.batch.publication import publish
 from jobs.reference import docstring
 from jobs.reference.meaning import MEANINGS
 from jobs.reference.page import page, prose, table

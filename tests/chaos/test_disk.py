@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from jobs.batch import publish
+from jobs.batch.publication import publish
 from scoretrail.errors import ExitCode, StorageError
 from tests.factory.driver import Driver
 from tests.factory.workshop import Workshop, records, with_values

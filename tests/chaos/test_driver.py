@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
-from jobs.batch.engine import SparkEngine
-from jobs.batch.reproduce import reproduce
-from jobs.batch.verify import verify
+from jobs.batch.audit.reproduce import reproduce
+from jobs.batch.audit.verify import verify
+from jobs.batch.spark.engine import SparkEngine
 from jobs.progress import SilentProgress
 from scoretrail.clock import SystemClock
 from scoretrail.trail.run import ScoringRun

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import deltalake
 
-from jobs.batch import publish
-from jobs.batch.engine import SparkEngine
+from jobs.batch.publication import publish
+from jobs.batch.spark.engine import SparkEngine
 from scoretrail.config import SparkSettings
 from scoretrail.errors import ScoretrailError
 from scoretrail.table import OutputTable

@@ -33,8 +33,8 @@ from tests.factory.registered import open_registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from jobs.batch.engine import SparkEngine
     from jobs.batch.request import DryRun
+    from jobs.batch.spark.engine import SparkEngine
     from jobs.progress import Progress
     from scoretrail.config import ResolvedSettings
     from scoretrail.model.registry import Registry, ResolvedBundle

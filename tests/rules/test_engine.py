@@ -14,7 +14,7 @@ HOMES = {
     "obstore": {"scoretrail.storage"},
     "onnx": {"scoretrail.model.graph"},
     "onnxruntime": {"scoretrail.model.scorer"},
-    "sqlglot": {"jobs.batch.predicate"},
+    "sqlglot": {"jobs.batch.input.predicate"},
 }
 
 #: What the core does not know at all, neither in its text nor through a library that it imports.
@@ -73,7 +73,7 @@ def test_one_engine_one_module() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("jobs.batch.plan", "import deltalake", "jobs.batch.plan imports deltalake"),
+        ("jobs.batch.plan.plan", "import deltalake", "jobs.batch.plan.plan imports deltalake"),
         ("scoretrail.scoring", "def f():\n    from onnx import helper", "scoretrail.scoring imports onnx"),
         ("scoretrail.digest", "import pyspark.sql", "scoretrail.digest imports pyspark"),
         (

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.batch import ledger, scope
+from jobs.batch.output import ledger
+from jobs.batch.plan import scope
 from jobs.reference import build
 from jobs.reference.docstring import of_module
 from jobs.reference.event import emissions

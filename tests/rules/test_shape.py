@@ -73,7 +73,7 @@ def test_a_bad_name_is_found(name: str) -> None:
 
 
 def test_a_good_name_is_left_alone() -> None:
-    good = [source("scoretrail.model.profile"), source("jobs.submit"), source("jobs.batch.plan")]
+    good = [source("scoretrail.model.profile"), source("jobs.submit"), source("jobs.batch.plan.plan")]
     assert bad_names(good) == []
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.batch.engine import SparkEngine
+from jobs.batch.spark.engine import SparkEngine
 from scoretrail.config import SparkSettings
 from tests.factory.registered import Registered
 from tests.factory.workshop import Workshop, make_registry

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from jobs.batch import score_dataframe
-from jobs.batch.engine import SparkEngine
+from jobs.batch.spark.engine import SparkEngine
 from scoretrail.config import MIB
 from scoretrail.errors import SchemaMismatchError
 from tests.factory.workshop import CHALLENGER, CHAMPION, Workshop, bits, bits_by_key, records, with_values

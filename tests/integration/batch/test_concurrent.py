@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from jobs.batch import publish
-from jobs.batch.settlement import add_rejects
+from jobs.batch.publication import publish
+from jobs.batch.publication.settlement import add_rejects
 from scoretrail.errors import ConflictError, ExitCode
 from tests.factory.driver import Driver, await_ready
 from tests.factory.workshop import InlineEngine, Workshop, records, with_values

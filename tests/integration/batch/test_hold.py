@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs.batch.release import release
+from jobs.batch.publication.release import release
 from scoretrail.clock import SystemClock
 from scoretrail.errors import ConflictError, ExitCode, HeldError, TrailError, UsageError
 from scoretrail.trail.run import RunStore, ScoringRun

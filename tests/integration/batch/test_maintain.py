@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from jobs.batch import maintain
-from jobs.batch.maintain import compact, vacuum
-from jobs.batch.merge import merge_files
+from jobs.batch.output import maintain
+from jobs.batch.output.maintain import compact, vacuum
+from jobs.batch.output.merge import merge_files
 from scoretrail.errors import ConflictError, HeldError, RejectLimitError
 from scoretrail.table import OutputTable
 from scoretrail.trail.run import OutputFile
@@ -184,7 +184,7 @@ def test_vacuum_removes_old_orphans_and_no_young_ones(shop: Workshop) -> None:
 
 
 def test_vacuum_spares_held_unfinished_and_refused_runs(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jobs.batch import publish
+    from jobs.batch.publication import publish
 
     shop.write("ds=1/a.parquet", with_values("weight_kg", {0: -1.0}, 30))
     with pytest.raises(HeldError):

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from jobs.batch.engine import SparkEngine
-from jobs.batch.reproduce import reproduce
+from jobs.batch.audit.reproduce import reproduce
+from jobs.batch.audit.verify import verify
 from jobs.batch.request import BatchRequest
 from jobs.batch.run import BatchRun, open_registry
-from jobs.batch.verify import verify
+from jobs.batch.spark.engine import SparkEngine
 from jobs.progress import SilentProgress
 from scoretrail import config
 from scoretrail.clock import SystemClock

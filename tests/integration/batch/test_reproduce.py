@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.batch.maintain import compact
-from jobs.batch.reproduce import Reproduction, reproduce
+from jobs.batch.audit.reproduce import Reproduction, reproduce
+from jobs.batch.output.maintain import compact
 from jobs.progress import SilentProgress
 from scoretrail.errors import BundleError, TrailError
 from scoretrail.table import OutputTable

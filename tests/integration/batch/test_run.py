@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from jobs.batch.engine import SparkEngine
+from jobs.batch.spark.engine import SparkEngine
 from scoretrail.config import SparkSettings
 from scoretrail.digest import of_bytes
 from scoretrail.model.bundle import open_bundle

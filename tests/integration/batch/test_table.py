@@ -117,7 +117,7 @@ def test_rejects_into_a_table_that_is_not_ours(shop: Workshop) -> None:
 
 
 def test_an_output_file_that_is_not_what_its_message_says(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jobs.batch import publish
+    from jobs.batch.publication import publish
 
     shop.write_days(("1", "2"))
     original = publish.check_files

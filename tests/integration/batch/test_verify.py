@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.batch.maintain import compact, vacuum
-from jobs.batch.verify import Verification, findings_table, verify
+from jobs.batch.audit.verify import Verification, findings_table, verify
+from jobs.batch.output.maintain import compact, vacuum
 from jobs.progress import SilentProgress
 from scoretrail.clock import Clock, FixedClock, SystemClock
 from scoretrail.digest import canonical_json

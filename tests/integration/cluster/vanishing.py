@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from jobs.batch import score_dataframe
-from jobs.batch.engine import SparkEngine
 from jobs.batch.request import BatchRequest
 from jobs.batch.run import BatchRun, open_registry
+from jobs.batch.spark.engine import SparkEngine
 from jobs.progress import SilentProgress
 from scoretrail import config
 from tests.integration.cluster.launch import CLOCK, RUN_ID

@@ -40,7 +40,7 @@ def test_a_finished_run_is_told_again_without_a_look_at_its_input(shop: Workshop
 def test_an_id_stands_for_one_plan(shop: Workshop, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.write("a.parquet", records(20))
     with monkeypatch.context() as patched:
-        patched.setattr("jobs.batch.publish.publish", _interrupt)
+        patched.setattr("jobs.batch.publication.publish.publish", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             shop.score(run_id="r1")
     if change == "input":
@@ -54,7 +54,7 @@ def test_an_id_stands_for_one_plan(shop: Workshop, change: str, monkeypatch: pyt
 def test_the_newest_unfinished_run_of_a_plan_is_taken_up(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.write("a.parquet", records(20))
     with monkeypatch.context() as patched:
-        patched.setattr("jobs.batch.publish.publish", _interrupt)
+        patched.setattr("jobs.batch.publication.publish.publish", _interrupt)
         for run_id in ("20131201T000000-a", "20131202T000000-b"):
             with pytest.raises(KeyboardInterrupt):
                 shop.score(run_id=run_id)

@@ -1,0 +1,1 @@
+"""The trail of a run: recorded, verified against what lies on disk, and scored again."""

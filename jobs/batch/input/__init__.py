@@ -1,0 +1,1 @@
+"""Input files: found, chosen by ``--where``, looked at and hashed."""

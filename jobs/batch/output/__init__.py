@@ -1,0 +1,1 @@
+"""Output files: written, merged, kept in order, and read again."""

@@ -1,0 +1,1 @@
+"""Publishing: one guarded commit, the rejects beside it, and the release of what was held."""
