@@ -80,7 +80,7 @@ build: setup ## Build the wheel and the sdist into dist/
 
 .PHONY: lock
 lock: setup ## Write locks/scoring.txt again from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra batch --extra train --extra signing --extra dev \
+	$(BIN)/uv pip compile pyproject.toml --extra batch --extra stream --extra otel --extra train --extra signing --extra dev \
 		--generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --quiet --output-file locks/scoring.txt $(LOCK_ARGS)
 
