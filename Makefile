@@ -13,6 +13,10 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 # More arguments for the locking: make lock LOCK_ARGS=--upgrade
 LOCK_ARGS ?=
+COMPILE = $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet
+# What a worker never imports: it registers no model and writes no table, and its image has a limit.
+NOT_IN_STREAM := $(addprefix --no-emit-package ,onnx ml-dtypes deltalake arro3-core)
 # What a unit run leaves out: everything that starts a program or takes its time.
 NOT_UNIT := integration or cluster or s3 or chaos or slow or bench
 
@@ -79,10 +83,11 @@ build: setup ## Build the wheel and the sdist into dist/
 	$(BIN)/python -m build --no-isolation
 
 .PHONY: lock
-lock: setup ## Write locks/scoring.txt again from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra batch --extra stream --extra otel --extra train --extra signing --extra dev \
-		--generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-annotate \
-		--custom-compile-command "make lock" --quiet --output-file locks/scoring.txt $(LOCK_ARGS)
+lock: setup ## Write the locks again from pyproject.toml: scoring.txt, and those of the images
+	$(COMPILE) --extra batch --extra stream --extra otel --extra train --extra signing --extra dev \
+		--output-file locks/scoring.txt $(LOCK_ARGS)
+	$(COMPILE) --extra batch --extra stream --constraint locks/scoring.txt --output-file locks/batch.txt
+	$(COMPILE) --extra stream --constraint locks/scoring.txt $(NOT_IN_STREAM) --output-file locks/stream.txt
 
 .PHONY: docs-reference
 docs-reference: setup ## Write the generated pages of docs/ again

@@ -13,7 +13,7 @@ from scoretrail.errors import OutputTableError
 from scoretrail.feature.schema import TIMESTAMP
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     import numpy as np
@@ -94,6 +94,15 @@ def class_columns(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def stored_columns(name: str) -> tuple[str, str]:
+    """Return the columns that hold the age and the outcome of a stored set.
+
+    >>> stored_columns("origin_weather")
+    ('origin_weather_age_s', 'origin_weather_outcome')
+    """
+    return f"{name}_age_s", f"{name}_outcome"
+
+
 def prediction_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.DataType]] = ()) -> tuple[Column, ...]:
     """Return the columns of a scored table, in order.
 
@@ -116,6 +125,7 @@ def prediction_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.Dat
         Column("decision", _STRING, "The label, or the abstention rule's value inside its band", nullable=True),
         Column("guard", _STRING, "Guard that changed the score (capped); null where none did", nullable=True),
         *_TRAIL,
+        *_stored_columns(manifest),
     )
 
 
@@ -152,6 +162,11 @@ def prediction_arrays(manifest: Manifest, scored: Scored, source_row: NDArray[np
         source_row: the batch's physical rows, one for each row that was given to the scorer.
     """
     classes = manifest.output.classes if scored.class_scores else ()
+    stored = {
+        name: array
+        for one, use in scored.stored.items()
+        for name, array in zip(stored_columns(one), (use.age_s, use.outcome), strict=True)
+    }
     return {
         manifest.view["entity_key"]["name"]: scored.entity_key,
         manifest.view["event_time"]: scored.event_time,
@@ -161,6 +176,7 @@ def prediction_arrays(manifest: Manifest, scored: Scored, source_row: NDArray[np
         "decision": scored.decision,
         "guard": scored.guard,
         "source_row": pa.array(source_row[scored.rows]),
+        **stored,
     }
 
 
@@ -202,6 +218,21 @@ def _distinct(*columns: Column) -> tuple[Column, ...]:
             fix="rename it in the view or in the input's folders, or choose other columns with --partition-by",
         )
     return columns
+
+
+def _stored_columns(manifest: Manifest) -> Iterator[Column]:
+    """Yield two columns for each stored set of the view; most views have none."""
+    for stored in manifest.view.get("stored", ()):
+        age, outcome = stored_columns(stored["name"])
+        about = f"stored set {stored['name']}"
+        yield Column(
+            age,
+            pa.int64(),
+            f"Age of the value of {about} at the event time, in whole seconds; null where there was none",
+            nullable=True,
+        )
+        # Null only where there is no score: a DataFrame's refused row.
+        yield Column(outcome, _STRING, f"What became of {about}: fresh, stale (used) or default")
 
 
 def _identity(manifest: Manifest, partition: Sequence[tuple[str, pa.DataType]]) -> tuple[Column, ...]:

@@ -21,6 +21,8 @@ AFTER_IT = (
     "score-a-dataframe.md",
     "score-and-backfill.md",
     "operate.md",
+    "add-a-stored-feature.md",
+    "add-an-event-type.md",
     "sign-bundles.md",
 )
 #: Pages that show commands only: what they need is not there in a test of this kind.
