@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.command.terminal import BAD, GOOD
-from scoretrail import digest
 from scoretrail.errors import BundleError, DifferenceError, ObjectExistsError, UsageError
 from scoretrail.model import manifest as manifests
 from scoretrail.model import signature
@@ -61,11 +60,9 @@ def check_bundle(resolved: ResolvedBundle, registry: Registry, *, signed: bool) 
         signed: trusted keys are configured, so that resolving it checked its signature.
 
     Raises:
-        BundleError: a file that the manifest does not hash differs from its sum, or an alias was moved to a bundle with
-            another digest.
+        BundleError: an alias was moved to a bundle with another digest.
     """
     manifest = resolved.manifest
-    _check_sums(resolved)
     aliases = _check_aliases(resolved, registry) if resolved.uri.startswith("models:/") else 0
     bundle = open_bundle(resolved.files, "platform")
     there = signature.SIGNATURE in resolved.files
@@ -113,27 +110,6 @@ def sign_bundle(resolved: ResolvedBundle, options: Mapping[str, str], key: Path,
     except ObjectExistsError as error:
         raise UsageError("the bundle is signed already", where=place, fix="--replace signs it anew") from error
     return place
-
-
-def _check_sums(resolved: ResolvedBundle) -> None:
-    """Compare every file with ``SHA256SUMS``, which also covers the card; where there is none, it proves nothing.
-
-    Raises:
-        BundleError: a file or its sum was changed.
-    """
-    sums = resolved.files.get(manifests.SUMS)
-    if sums is None:
-        return
-    for line in sums.decode(errors="replace").splitlines():
-        expected, _, name = line.partition("  ")
-        got = digest.of_bytes(resolved.files[name]) if name in resolved.files else "no such file"
-        if got != expected:
-            raise BundleError(
-                f"a file of the bundle, or its line in {manifests.SUMS}, was changed",
-                where=join(resolved.location, name),
-                expected=expected,
-                got=got,
-            )
 
 
 def _check_aliases(resolved: ResolvedBundle, registry: Registry) -> int:

@@ -24,6 +24,9 @@ ARROW_OF_DTYPE: Final = {
 }
 """The element types a graph may ask for, and the Arrow type a column is given first."""
 
+_TURNED_ROWS: Final = 2048
+"""Rows that are turned at once: thirty columns of them fit into a core's second cache, and come out of it."""
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -56,11 +59,19 @@ def _to_tensor(features: pa.RecordBatch, spec: TensorSpec) -> NDArray[Any]:
             pa.RecordBatch.from_arrays(columns, list(spec.columns)).to_tensor(null_to_nan=True, row_major=True)
         )
     elif pa.types.is_floating(wanted):
-        # Twice as fast as the above: 33 M rows/s for 30 columns.
-        matrix = np.ascontiguousarray(np.stack([_plain(column, spec.dtype) for column in columns]).T)
+        matrix = _rows_of([_plain(column, spec.dtype) for column in columns])
     else:
         matrix = np.column_stack([_plain(column, spec.dtype) for column in columns])
     return np.ascontiguousarray(matrix if spec.rank == 2 else matrix[:, 0])  # noqa: PLR2004
+
+
+def _rows_of(columns: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return null-free columns as rows, turned a piece at a time: twice as fast as ``RecordBatch.to_tensor``."""
+    matrix = np.empty((len(columns[0]), len(columns)), columns[0].dtype)
+    for start in range(0, len(matrix), _TURNED_ROWS):
+        stop = start + _TURNED_ROWS
+        matrix[start:stop] = np.stack([column[start:stop] for column in columns]).T
+    return matrix
 
 
 def _as_type(column: pa.Array, wanted: pa.DataType) -> pa.Array:

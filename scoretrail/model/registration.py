@@ -53,7 +53,10 @@ if TYPE_CHECKING:
     from scoretrail.model.registry import Registry
 
 BLOCK_ROWS: Final = 256
-"""A linear model reaches 5 M rows/s/core at 64, 13 at 256, 23 at 10,000 (design §4)."""
+"""Rows of a call. A lone record pays for the whole block, which is padded, so a large model gets a small one."""
+SMALL_BLOCK_ROWS: Final = 1024
+"""Rows of a call of a small model, which takes longer to call than to compute: a linear job is a seventh faster."""
+SMALL_MODEL_BYTES: Final = 64 * 2**10
 GOLDEN_ROWS: Final = 256
 PROOF_ROWS: Final = 10_000
 _PROOF_SIZES: Final = (1, 7, 1000, 10_000)
@@ -179,6 +182,15 @@ def infer_output(
     return Output(task=task, name=chosen.name, form="zipmap" if chosen.dtype == "zipmap" else "matrix", classes=labels)
 
 
+def block_rows(model: bytes) -> int:
+    """Return the rows of a fixed block for a model of this size.
+
+    >>> block_rows(bytes(2_000)), block_rows(bytes(5_000_000))
+    (1024, 256)
+    """
+    return SMALL_BLOCK_ROWS if len(model) <= SMALL_MODEL_BYTES else BLOCK_ROWS
+
+
 def choose_block(model: bytes, graph: Graph, view: FeatureView, output: Output, features: pa.RecordBatch) -> int | None:
     """Return the rows per call under which the bits do not depend on size, order or company.
 
@@ -186,13 +198,13 @@ def choose_block(model: bytes, graph: Graph, view: FeatureView, output: Output, 
         ModelError: they do so even in fixed blocks.
     """
     tensors = graphs.match_view(graph, view)
-    free = None if graph.is_trees_only else BLOCK_ROWS
-    for block in dict.fromkeys((free, BLOCK_ROWS)):
+    fixed = block_rows(model)
+    for block in dict.fromkeys((None if graph.is_trees_only else fixed, fixed)):
         if _differences(OnnxScorer(model, output, block), tensors, features) == 0:
             return block
     raise ModelError(
         "the model's bits depend on the company a row is scored in",
-        where=f"blocks of {BLOCK_ROWS} rows",
+        where=f"blocks of {fixed} rows",
         fix="remove operators that look across rows or draw random numbers",
     )
 

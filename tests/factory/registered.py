@@ -11,7 +11,7 @@ from scoretrail.feature.source import load_view
 from scoretrail.model import graph as graphs
 from scoretrail.model.bundle import Bundle
 from scoretrail.model.manifest import Manifest
-from scoretrail.model.registration import BLOCK_ROWS, Registration, infer_output, register
+from scoretrail.model.registration import Registration, block_rows, infer_output, register
 from scoretrail.model.registry import Registry
 from scoretrail.model.scorer import OnnxScorer
 from tests.factory.bare import CARD, NOW, bare_manifest, open_registry
@@ -86,7 +86,7 @@ def load_example(chosen: Example, **changes: Any) -> Bundle:
         "output": output,
         "operators": graph.operators,
         "threshold": 0.5 if output.task == "binary" else None,
-        "block": None if graph.is_trees_only else BLOCK_ROWS,
+        "block": None if graph.is_trees_only else block_rows(chosen.onnx),
     }
     manifest = bare_manifest(**(fields | changes))
     scorer = OnnxScorer(chosen.onnx, output, manifest.block)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from jobs.batch.plan.scope import Scope
 from scoretrail import digest
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from scoretrail.digest import Digest
     from scoretrail.table import OutputTable
     from scoretrail.trail.output import LiveFile
+
+
+_PACKS_PER_TASK: Final = 8
+"""So many packs keep the last ones short: where one core is slower than the other, a run waits for its last pack."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +168,8 @@ def pack(work: Sequence[Work], *, tasks: int, split_bytes: int, pack_files: int)
         pack_files: a pack is closed at this many files.
     """
     total = sum(one.read_bytes for one in work)
-    # Four packs a task keep the last ones short; one file alone is a pack in any case.
-    target = max(min(split_bytes, total // (4 * tasks)), 1)
+    # One file alone is a pack in any case.
+    target = max(min(split_bytes, total // (_PACKS_PER_TASK * tasks)), 1)
     packs: list[list[Work]] = []
     room, count = 0, 0
     for one in sorted(work, key=lambda item: item.path):

@@ -18,10 +18,10 @@ MODELS = pytest.mark.parametrize("model", [CHAMPION, CHALLENGER], ids=["linear",
 
 @pytest.fixture(scope="module")
 def scattered(tmp_path_factory: pytest.TempPathFactory, parcel_registry: Path, engine: SparkEngine) -> Workshop:
-    """3,001 records in ten files of very different sizes, scored by both models in calls as large as can be."""
+    """5,001 records in ten files of very different sizes, scored by both models in calls as large as can be."""
     shop = Workshop(tmp_path_factory.mktemp("bits") / "shop", parcel_registry, engine)
     at = 0
-    for i, rows in enumerate((1, 2, 6, 255, 256, 257, 700, 1000, 7, 517)):
+    for i, rows in enumerate((1, 2, 6, 1023, 1024, 1025, 257, 700, 7, 956)):
         shop.write(f"ds={i % 3}/{i}.parquet", records(rows, at), row_group_size=200)
         at += rows
     for model in (CHAMPION, CHALLENGER):
@@ -47,7 +47,7 @@ def test_scores_do_not_depend_on_how_the_work_is_cut(scattered: Workshop, model:
     run = other.score(model, settings=settings)
     rows = scattered.rows()
     reference = rows.filter(pc.equal(rows["role"], run.model["role"]))
-    assert other.rows().num_rows == 3001
+    assert other.rows().num_rows == 5001
     assert bits(other.rows()) == bits(reference)
     own = ["run_id", "scored_at"]
     assert other.rows().drop_columns(own).equals(reference.drop_columns(own))

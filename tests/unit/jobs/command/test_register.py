@@ -31,7 +31,7 @@ def test_everything_that_is_stated_is_in_the_manifest(register: Call, tmp_path: 
     folder = tmp_path / "registry" / "house" / "1.0.0"
     manifest = parse((folder / "manifest.json").read_bytes())
     assert answer.object["bundle_sha256"] == digest.of_bytes((folder / "manifest.json").read_bytes())
-    assert answer.object["block"] == 256
+    assert answer.object["block"] == 1024
     assert answer.object["profile"]["load_s"] > 0
     assert manifest.card.model_dump() == {
         "owner": "team houses",
