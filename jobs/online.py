@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from scoretrail.setting import OnlineSettings
 
 _SCHEMES: Final = ("redis", "rediss")
+_MS: Final = 1000
 _PORT: Final = 6379
 """Redis' own default."""
 
@@ -35,6 +36,7 @@ def open_store(settings: OnlineSettings) -> RedisOnlineStore:
         password=settings.password.get_secret_value() if settings.password else None,
         tls=scheme == "rediss",
         ca_file=settings.ca_file,
+        connect_s=settings.connect_ms / _MS,
     )
     return RedisOnlineStore(address, read_keys=settings.chunk_keys)
 

@@ -17,7 +17,14 @@ from pydantic import AwareDatetime, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scoretrail.errors import ConfigurationError, nearest
-from scoretrail.setting import KafkaSettings, OnlineSettings, Section, ServicesSettings, StreamSettings
+from scoretrail.setting import (
+    ChallengerSettings,
+    KafkaSettings,
+    OnlineSettings,
+    Section,
+    ServicesSettings,
+    StreamSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -139,6 +146,7 @@ class Settings(BaseSettings):
     spark: SparkSettings = SparkSettings()
     kafka: KafkaSettings = KafkaSettings()
     stream: StreamSettings = StreamSettings()
+    challenger: ChallengerSettings = ChallengerSettings()
     online: OnlineSettings = OnlineSettings()
     services: ServicesSettings = ServicesSettings()
     log: LogSettings = LogSettings()

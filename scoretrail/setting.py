@@ -108,10 +108,43 @@ class StreamSettings(Section):
     """Share of committed transactions that have a line in the log; what is not as usual always has."""
     otlp_endpoint: str | None = None
     """Where spans go to, such as ``http://127.0.0.1:4318/v1/traces``; needs the extra ``otel``; None makes none."""
+    max_event_bytes: int = Field(default=1_048_576, ge=1)
+    """An event with a larger value is refused before it is decoded; the default is as much as a topic takes."""
+    max_event_headers: int = Field(default=64, ge=0)
+    """An event with more headers is refused."""
+    max_future_s: float = Field(default=60, ge=0)
+    """How far an event time may lie behind its record's timestamp, for clocks differ."""
     health_host: str = "127.0.0.1"
     """Where the worker answers about its health."""
     health_port: int = Field(default=8321, ge=0, le=65_535)
     """0 takes a free one."""
+
+
+class ChallengerSettings(Section):
+    """What ``scoretrail stream shadow`` scores beside the champion; its brokers and sizes are the worker's."""
+
+    model: str | None = None
+    """What is tried: ``models:/NAME@ALIAS``; the alias is followed while the process runs."""
+    group: str | None = None
+    """A consumer group of its own; default that of ``stream.group`` with ``-challenger``."""
+    source: Literal["auto", "recorded", "events"] = "auto"
+    """``recorded`` scores the vectors in the champion's predictions, ``events`` reads what the champion reads."""
+    predictions: str = "challenger-predictions"
+    """Topic of its predictions."""
+    dead_letters: str = "challenger-dead-letters"
+    """Topic of what it refused."""
+    max_lag_records: int = Field(default=100_000, ge=1)
+    """Where a partition lags further behind, all of them skip to their end."""
+    segment: str | None = None
+    """A request column by whose values the comparison is broken down as well."""
+    max_segments: int = Field(default=50, ge=1)
+    """Values that are told apart in a window; further ones are counted together."""
+    window_s: float = Field(default=60, gt=0)
+    """One comparison covers so long."""
+    report: str | None = None
+    """A file to which each comparison is appended as JSON lines; None writes none."""
+    health_port: int = Field(default=8322, ge=0, le=65_535)
+    """Where it answers about its health, on ``stream.health_host``; 0 takes a free one."""
 
 
 class OnlineSettings(Section):
@@ -127,8 +160,8 @@ class OnlineSettings(Section):
     """Certificates (PEM) that the store's must be signed by; default the system's."""
     deadline_ms: float = Field(default=50, gt=0)
     """For all reads of one micro-batch together."""
-    connect_ms: float = Field(default=50, gt=0)
-    """For a new connection."""
+    connect_ms: float = Field(default=1000, gt=0)
+    """For a new connection with its handshakes, which is made beside the loop: no read waits beyond its deadline."""
     chunk_keys: int = Field(default=512, ge=1)
     """Keys in one request."""
     when_down: Literal["pause", "default", "dead_letter"] = "pause"

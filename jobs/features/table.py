@@ -1,4 +1,4 @@
-"""The offline table of a stored feature set: Parquet files of values, each with its entity and its two times."""
+"""The offline table of a stored set: Parquet files of values, each with its entity and its two times."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _constant(argument: ast.expr) -> str | None:
 
 
 def _level(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else "by outcome"
 
 
 def _names(call: ast.Call) -> Iterator[str]:

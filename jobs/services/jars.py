@@ -1,4 +1,4 @@
-"""Kafka's jars: fetched once by the Ivy that pyspark ships, cached, and taken only with their pinned checksums."""
+"""Kafka's jars: fetched once by the Ivy that pyspark ships, cached, and taken only with their pinned digests."""
 
 from __future__ import annotations
 

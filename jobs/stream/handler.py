@@ -13,6 +13,7 @@ from jobs.stream.lookup import StorePolicy, Wanted
 from jobs.stream.poison import score_apart
 from jobs.stream.prediction import Scoring
 from jobs.stream.record import OVERHEAD_BYTES
+from jobs.stream.redrive_header import restored
 from jobs.stream.refusal import Reason, Refusal
 from jobs.stream.tally import Tally
 from scoretrail.clock import SystemClock
@@ -41,6 +42,8 @@ class _Work:
     """A micro-batch under way: each record ends up in one of the two."""
 
     records: Sequence[Record]
+    outcomes: Sequence[int]
+    """Of each record, the number of the outcome that it asks for."""
     predictions: dict[int, Message]
     refused: Refused
 
@@ -76,6 +79,7 @@ class Handler:
         keep_pandas_out()
         self._lanes = Lanes(bundle, pinned or {}, topics, identity)
         self._lookup = lookup
+        self._redriven = topics.redriven
         self._max_bytes = topics.max_prediction_bytes - OVERHEAD_BYTES
         self._policy = policy or EventPolicy()
         self._clock = clock or SystemClock()
@@ -89,11 +93,13 @@ class Handler:
             ConfigurationError: the model has stored features, and there is no store.
         """
         with self._stage("decode"):
-            taken = take_records(records, self._lanes, self._policy)
+            events, outcomes = self._restored(records)
+            taken = take_records(events, self._lanes, self._policy)
+            taken_rows = [part for rows in taken.rows for part in rows.parted(outcomes)]
         with self._stage("lookup"):
-            found = self._lookup.fetch([Wanted(rows.lane.bundle.view, rows.batch) for rows in taken.rows])
-        work = _Work(records, {}, taken.refused)
-        for rows, batch in zip(taken.rows, found.batches, strict=True):
+            found = self._lookup.fetch([Wanted(rows.lane.bundle.view, rows.batch) for rows in taken_rows])
+        work = _Work(events, outcomes, {}, taken.refused)
+        for rows, batch in zip(taken_rows, found.batches, strict=True):
             # What a view without stored features scores is as good as ever while the store is away.
             away = found.unavailable and bool(rows.lane.bundle.view.stored)
             self._score(replace(rows, batch=batch), work, away=away)
@@ -114,7 +120,15 @@ class Handler:
         what = error.what if isinstance(error, ScoretrailError) else type(error).__name__
         refusal = Refusal(Reason.MESSAGE_TOO_LARGE if too_large else Reason.UNEXPECTED, what)
         self.tally.count_refused([refusal])
-        return self._lanes.lane(record.topic).dead_letters.to_message(record, refusal, whole=not too_large)
+        event, outcome = restored(record, self._redriven)
+        return self._lanes.lane(event.topic).dead_letters.to_message(event, refusal, outcome, whole=not too_large)
+
+    def _restored(self, records: Sequence[Record]) -> tuple[Sequence[Record], Sequence[int]]:
+        """Return redriven events as they were before they were refused, and each record's outcome."""
+        if not self._redriven:
+            return records, [0] * len(records)
+        events, outcomes = zip(*(restored(record, self._redriven) for record in records), strict=True)
+        return events, outcomes
 
     def _score(self, rows: Rows, work: _Work, *, away: bool) -> None:
         if away and self._lookup.policy is StorePolicy.DEAD_LETTER:
@@ -135,7 +149,7 @@ class Handler:
             part.scored,
             [work.records[i] for i in positions],
             [rows.envelopes[row] for row in scored],
-            Scoring(self._clock.now(), store_unavailable=away),
+            Scoring(self._clock.now(), work.outcomes[rows.positions[0]], store_unavailable=away),
         )
         for i, message in zip(positions, messages, strict=True):
             if self._fits(message):
@@ -157,7 +171,8 @@ class Handler:
         self.tally.predictions += len(work.predictions)
         self.tally.count_refused(refusal for _, refusal in work.refused.values())
         letters = {
-            i: lane.dead_letters.to_message(work.records[i], refusal) for i, (lane, refusal) in work.refused.items()
+            i: lane.dead_letters.to_message(work.records[i], refusal, work.outcomes[i])
+            for i, (lane, refusal) in work.refused.items()
         }
         # A record in neither would be a fault of ours: the look-up fails, rather than the count of messages.
         both = {**work.predictions, **letters}

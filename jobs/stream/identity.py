@@ -32,6 +32,8 @@ class Topics:
     dead_letters: str
     max_prediction_bytes: int = TOPIC_BYTES
     max_dead_letter_bytes: int = TOPIC_BYTES
+    redriven: frozenset[str] = frozenset()
+    """Topics that redriven events come by; in others nothing says which outcome is asked for."""
 
 
 class EventSource:

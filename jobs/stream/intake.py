@@ -39,6 +39,17 @@ class Rows:
             self.batch.take(pa.array(rows, pa.int64())),
         )
 
+    def parted(self, outcomes: Sequence[int]) -> list[Rows]:
+        """Return the rows in parts, those whose records ask for the same outcome together; as a rule it is one part.
+
+        Args:
+            outcomes: of each record of the micro-batch.
+        """
+        asked = [outcomes[i] for i in self.positions]
+        if len(set(asked)) <= 1:
+            return [self]
+        return [self.take([row for row, one in enumerate(asked) if one == each]) for each in sorted(set(asked))]
+
 
 Refused = dict[int, tuple["Lane", Refusal]]
 """Position among the records -> why there is no prediction, and which lane the dead letter is to name."""

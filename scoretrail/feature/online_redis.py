@@ -80,6 +80,7 @@ class RedisAddress:
     certificate_file: str | None = None
     key_file: str | None = None
     """Of the client, where the server asks for one."""
+    connect_s: float = CONNECT_TIMEOUT_S
 
 
 class RedisOnlineStore:
@@ -220,7 +221,7 @@ class RedisOnlineStore:
         opening = self._opening
         if opening is None or opening.has_failed:
             # A failure from before this call says nothing about the server now.
-            opening = self._opening = _Opening(_make(self._address))
+            opening = self._opening = _Opening(_make(self._address), self._address.connect_s)
             opening.start()
         opening.join(max(until - time.monotonic(), 0))
         if opening.is_alive():
@@ -283,9 +284,10 @@ class _BoundedSocket:
 class _Opening(threading.Thread):
     """Makes a connection; ends by itself, by the timeouts, or when the name server gives up."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: _Connection, limit_s: float) -> None:
         super().__init__(name="online-store-connect", daemon=True)
         self.connection = connection
+        self._limit_s = limit_s
         self.error: Exception | None = None
         self._is_abandoned = False
 
@@ -294,7 +296,7 @@ class _Opening(threading.Thread):
         return not self.is_alive() and self.error is not None
 
     def run(self) -> None:
-        self.connection.until = time.monotonic() + CONNECT_TIMEOUT_S
+        self.connection.until = time.monotonic() + self._limit_s
         try:
             self.connection.connect()
         except _FAILURES as error:
@@ -316,8 +318,8 @@ def _make(address: RedisAddress) -> _Connection:
         "db": address.database,
         "username": address.username,
         "password": address.password,
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": CONNECT_TIMEOUT_S,
+        "socket_connect_timeout": address.connect_s,
+        "socket_timeout": address.connect_s,
         "retry": None,
         "protocol": 2,  # no notifications between the replies
         "driver_info": None,  # one round trip less, and an ACL user need not be allowed it
