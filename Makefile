@@ -38,8 +38,12 @@ doctor: setup ## Check Java, Spark, ONNX Runtime, disk, clock and versions; prin
 		$(BIN)/scoretrail doctor
 
 .PHONY: demo
-demo: java setup ## Train, register, score, verify and reproduce on 336,776 real flights
+demo: java setup ## Score 336,776 real flights' December in batch, and a week of it as a stream: the same bits
 	@$(WITH_JAVA) $(BIN)/scoretrail demo
+
+.PHONY: demo-december
+demo-december: java setup ## The same, with the whole of December as a stream
+	@$(WITH_JAVA) $(BIN)/scoretrail demo --december
 
 .PHONY: test
 test: java setup ## Run all tests but the slow ones, with branch coverage (at least 95 %)

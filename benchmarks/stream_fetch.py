@@ -25,7 +25,11 @@ _DEADLINE_S: Final = 1.0
 
 
 def fetch(sitting: StreamSitting) -> None:
-    """Measure reads of 1 to 512 keys, the sizes in turn."""
+    """Measure reads of 1 to 512 keys, the sizes in turn.
+
+    Raises:
+        RuntimeError: a value is not there: the figures would be those of something else.
+    """
     (profile,) = load_view(VIEW, MODEL).stored
     keys = [online_key(MODEL, profile.name, profile.layout.schema8, entity) for entity in entities()]
     store = open_store(sitting.stage.online)

@@ -137,7 +137,11 @@ def register_model(folder: Path) -> Registry:
 
 
 def template(registry: Registry) -> Template:
-    """Return what Scoretrail publishes of one of the events."""
+    """Return what Scoretrail publishes of one of the events.
+
+    Raises:
+        RuntimeError: it refuses the event.
+    """
     from jobs.stream.handler import Handler  # noqa: PLC0415  (what it loads, the other parts do not need)
     from jobs.stream.identity import Identity, Topics  # noqa: PLC0415
     from jobs.stream.lookup import Lookup, StorePolicy  # noqa: PLC0415

@@ -1,8 +1,8 @@
 """The other contestant: consume, transform, produce under exactly-once, without decoding, features or scoring.
 
-It is what somebody writes directly on kafka-python after the rules that a loop must keep (docs/explanation/streaming.md)
-and with the worker's own client settings, and it writes the bytes and headers of a prediction. Called with one JSON
-object: see :class:`Plan`. Runs until SIGTERM.
+It is what somebody writes directly on kafka-python after the rules that a loop must keep
+(docs/explanation/streaming.md) and with the worker's own client settings, and it writes the bytes and headers of a
+prediction. Called with one JSON object: see :class:`Plan`. Runs until SIGTERM.
 """
 
 from __future__ import annotations

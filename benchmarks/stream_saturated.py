@@ -1,4 +1,4 @@
-"""Saturated: a topic that was filled before, and how fast workers empty it, as a reader of committed records sees it."""
+"""Saturated: a topic that was filled before, and how fast readers of committed records see workers empty it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,11 @@ def _measure(sitting: StreamSitting, source: str, workers: int) -> None:
         (name, spread(rates[name]), *(spread([one.cpu_us[process] for one in runs]) for process in runs[0].cpu_us))
         for name, runs in found.items()
     ]
-    head = ("contestant", "events/s", *(f"{process}, µs of a core an event" for process in found[OURS][0].cpu_us))
+    head = (
+        "contestant",
+        "events/s",
+        *(f"{process}: core seconds a million events" for process in found[OURS][0].cpu_us),
+    )
     text = f"{table(head, rows)}\n\nScoretrail's speed ÷ the plain loop's: {ratio.text()}."
     sitting.tables.append((f"Saturated, {named}", text))
 

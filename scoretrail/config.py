@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scoretrail.errors import ConfigurationError, nearest
 from scoretrail.setting import (
+    ArchiveSettings,
     ChallengerSettings,
     KafkaSettings,
     OnlineSettings,
@@ -147,6 +148,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     stream: StreamSettings = StreamSettings()
     challenger: ChallengerSettings = ChallengerSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     online: OnlineSettings = OnlineSettings()
     services: ServicesSettings = ServicesSettings()
     log: LogSettings = LogSettings()

@@ -78,6 +78,8 @@ class StreamSettings(Section):
     """Which of the group's slots this worker has; default the number at the end of the host's name."""
     input: tuple[str, ...] = ("events",)
     """Topics of events."""
+    redrive: bool = False
+    """Whether ``TOPIC.redrive`` is read beside each topic of events: dead letters come back by it."""
     predictions: str = "predictions"
     """Topic of predictions."""
     dead_letters: str = "dead-letters"
@@ -145,6 +147,21 @@ class ChallengerSettings(Section):
     """A file to which each comparison is appended as JSON lines; None writes none."""
     health_port: int = Field(default=8322, ge=0, le=65_535)
     """Where it answers about its health, on ``stream.health_host``; 0 takes a free one."""
+
+
+class ArchiveSettings(Section):
+    """The Delta table that predictions are archived in."""
+
+    table: str | None = None
+    """The archive: a path or an object-store URI."""
+    commit_s: float = Field(default=60, gt=0)
+    """Predictions wait so long at most until they are committed."""
+    commit_rows: int = Field(default=200_000, ge=1)
+    """Or until they are so many."""
+    target_mib: int = Field(default=128, ge=1)
+    """Small files of a day are merged up to this size."""
+    compact_commits: int = Field(default=60, ge=0)
+    """After so many commits; 0 leaves merging to ``scoretrail table compact``."""
 
 
 class OnlineSettings(Section):

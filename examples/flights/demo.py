@@ -36,16 +36,21 @@ DAY: Final = "ds=2013-12-24"
 """A day that is scored on its own."""
 
 
-def run(invocation: Invocation) -> None:
+def run(invocation: Invocation, *, whole_month: bool = False) -> None:
     """Run the whole demo in the current folder, a checkout of the project.
+
+    Args:
+        invocation: how it was called.
+        whole_month: replay December to the stream instead of a week of it.
 
     Raises:
         ScoretrailError: a step failed; the message says what to do.
     """
     started = time.perf_counter()
     stage = Stage(invocation, SparkEngine(invocation.settings.spark, "scoretrail demo"))
-    for left in ("scored", "scored_rejects"):
-        shutil.rmtree(HOME / left, ignore_errors=True)
+    for table in (TABLE, live.TABLE):
+        for left in (table, f"{table}_rejects"):
+            shutil.rmtree(left, ignore_errors=True)
     try:
         prepared = _prepare(stage)
         _train(stage, prepared)
@@ -54,17 +59,24 @@ def run(invocation: Invocation) -> None:
         _again(stage, prepared)
         _prove(stage, first)
         flight = _trail(stage)
+        same = live.run(stage, prepared, whole_month=whole_month)
     finally:
         stage.engine.stop()
     stage.tell(f"done in {time.perf_counter() - started:.0f} s")
-    invocation.terminal.result({"run_id": first.run_id, "table": TABLE, "rows_scored": first.rows_scored})
+    invocation.terminal.result(
+        {"run_id": first.run_id, "table": TABLE, "rows_scored": first.rows_scored, "events_scored_alike": same}
+    )
     invocation.terminal.next(
         f"scoretrail runs list --table {TABLE}",
         f"scoretrail runs show {first.run_id} --table {TABLE}",
         f"scoretrail runs reproduce {first.run_id} --table {TABLE}",
         f"scoretrail trail {TABLE} flight_id={shlex.quote(flight)}",
-        f"scoretrail model show models:/{MODEL_NAME}@{CHAMPION}",
+        f"scoretrail model show {live.MODEL}",
     )
+
+
+def _model(alias: str) -> str:
+    return f"models:/{MODEL_NAME}@{alias}"
 
 
 def _prepare(stage: Stage) -> PreparedFlights:
@@ -90,11 +102,13 @@ def _score(stage: Stage, prepared: PreparedFlights) -> tuple[BatchOutcome, Batch
     stage.begin("Score December, 31 slices, with Spark", scoring(_model(CHAMPION), prepared.flights, TABLE))
     stage.tell("Spark starts: some seconds, once")
     first = stage.score(_model(CHAMPION), prepared.flights, TABLE)
+    challenger = _model(CHALLENGER)
     stage.begin(
-        "The challenger beside it: one day on its own, then the rest", scoring(_model(CHALLENGER), prepared.flights, TABLE, DAY)
+        "The challenger beside it: one day on its own, then the rest",
+        scoring(challenger, prepared.flights, TABLE, DAY),
     )
-    stage.score(_model(CHALLENGER), prepared.flights, TABLE, DAY)
-    return first, stage.score(_model(CHALLENGER), prepared.flights, TABLE)
+    stage.score(challenger, prepared.flights, TABLE, DAY)
+    return first, stage.score(challenger, prepared.flights, TABLE)
 
 
 def _show(stage: Stage, prepared: PreparedFlights, first: BatchOutcome, challenger: BatchOutcome) -> None:

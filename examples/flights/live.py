@@ -94,7 +94,9 @@ def run(stage: Stage, prepared: PreparedFlights, *, whole_month: bool) -> int:
         stage.begin(f"Start a worker, and replay {span} to it in lockstep with what became known", worker.command)
         running.enter_context(worker)
         streamed = _replay(stage, channel, worker, _steps(stage, stored, days, bundle))
-    return _compare(stage, bundle, streamed, days)
+    same = _compare(stage, bundle, streamed, days)
+    _reproduce(stage, bundle, max(streamed.predictions, key=lambda one: one.document["score"]))
+    return same
 
 
 def _build(stage: Stage, days: Sequence[str]) -> StoredFlights:
@@ -223,19 +225,16 @@ def _compare(stage: Stage, bundle: Bundle, streamed: Streamed, days: Sequence[st
             expected=f"{streamed.events:,} events",
             got=f"{found.same:,} scored, {streamed.dead_letters:,} refused",
         )
-    _reproduce(stage, bundle, max(streamed.predictions, key=lambda one: one.document["score"]))
-    stage.tell("")
-    stage.invocation.terminal.text(
-        f"{found.same:,} events scored by batch and by stream: same vectors, same score bits"
-    )
+    stage.tell(f"{found.same:,} events scored by batch and by stream: same vectors, same score bits")
     return found.same
 
 
 def _reproduce(stage: Stage, bundle: Bundle, prediction: Prediction) -> None:
+    stage.begin("One prediction's trail, and the prediction made again from nothing but itself and its bundle")
     document = prediction.document
     trail = document["trail"]
     stage.invocation.terminal.facts(
-        "one prediction's trail",
+        "",
         {
             "entity_key": document["entity_key"],
             "event_time": document["event_time"],
@@ -258,4 +257,4 @@ def _reproduce(stage: Stage, bundle: Bundle, prediction: Prediction) -> None:
             expected=different[0].recorded,
             got=different[0].reproduced,
         )
-    stage.tell("reproduced from the message alone: equal bit for bit")
+    stage.tell("reproduced: equal bit for bit")

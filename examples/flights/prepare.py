@@ -27,6 +27,7 @@ from pyarrow import csv
 
 from examples.flights.folder import Progress, make_once
 from scoretrail import digest
+from scoretrail.digest import Json
 from scoretrail.errors import DependencyError, InputError
 
 PREPARE_VERSION: Final = 1
@@ -115,7 +116,7 @@ def prepare(target: Path, progress: Progress = lambda _: None, source: Path | No
         progress(f"read {table.num_rows:,} flights")
         return _write(table, PreparedFlights(made))
 
-    made_of = {"prepare_version": PREPARE_VERSION, "source_sha256": digest.of_bytes(archive)}
+    made_of: dict[str, Json] = {"prepare_version": PREPARE_VERSION, "source_sha256": digest.of_bytes(archive)}
     make_once(target, made_of, write, progress)
     return prepared
 

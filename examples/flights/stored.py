@@ -4,12 +4,13 @@
 
     records/training/month=2013-01/flights.parquet   January to November: the demo's records and ``tail_number``
     records/december/ds=2013-12-01/flights.parquet   the days to score
-    tables/origin_weather/ds=2013-01-01/values.parquet
+    tables/origin_weather/month=2013-01/values.parquet
     tables/plane/…  tables/carrier_delay/…  tables/origin_delay/…
     prepared.json                                    the sha256 of the sources and of each file
 
 A table has the columns ``entity``, ``event_time`` (what the value describes), ``available_at`` (when it could be
-known) and the features; `ds` is the UTC day of ``event_time``.
+known) and the features; `month` is the UTC month of ``event_time``: a file for each day would be a few kilobytes, and
+Spark reads a thousand of these in the time that it joins all flights in.
 
 ===============  ===========  ==========================================  =============================================
 table            entity       event_time                                  available_at
@@ -55,7 +56,7 @@ from scoretrail import digest
 from scoretrail.digest import Json
 from scoretrail.errors import InputError
 
-STORED_VERSION: Final = 1
+STORED_VERSION: Final = 2
 """Raised when this module writes other rows or columns, so that folders made before are made again."""
 SETS: Final = ("origin_weather", "plane", "carrier_delay", "origin_delay")
 WEATHER: Final = ("temp", "humid", "wind_speed", "precip", "visib", "pressure")
@@ -177,11 +178,11 @@ def _write_records(flights: pa.Table, place: StoredFlights) -> Iterator[Path]:
 
 def _write_table(table: pa.Table, folder: Path) -> Iterator[Path]:
     ordered = table.sort_by([("event_time", "ascending"), ("entity", "ascending")]).combine_chunks()
-    day = np.asarray(ordered["event_time"].cast(pa.int64())) // (24 * 3_600_000_000)
-    starts = np.flatnonzero(np.diff(day, prepend=day[:1] - 1))
-    for start, stop in zip(starts, [*starts[1:], len(day)], strict=True):
-        ds = np.datetime64(int(day[start]), "D")
-        yield _write_one(ordered.slice(start, stop - start), folder / f"ds={ds}" / "values.parquet")
+    at = np.asarray(ordered["event_time"].cast(pa.int64())).astype("datetime64[us]")
+    month = at.astype("datetime64[M]")
+    _, starts = np.unique(month, return_index=True)
+    for start, stop in zip(starts, [*starts[1:], len(month)], strict=True):
+        yield _write_one(ordered.slice(start, stop - start), folder / f"month={month[start]}" / "values.parquet")
 
 
 def _write_one(table: pa.Table, path: Path) -> Path:

@@ -151,6 +151,21 @@ class KafkaInput:
             with contextlib.suppress(ValueError, KeyError):  # revoked by the I/O thread, perhaps this very moment
                 self._consumer.seek(TopicPartition(*partition), offset)
 
+    def skip(self, offsets: Mapping[Partition, Committed]) -> None:
+        """Commit these offsets by themselves and read on from there; only while no transaction is under way.
+
+        Raises:
+            StaleGroupError: the group moved on, and nothing was committed.
+            BrokerError, FencedError, ConfigurationError: see the protocol.
+        """
+        committing = {
+            TopicPartition(*partition): OffsetAndMetadata(committed.offset, committed.metadata, -1)
+            for partition, committed in offsets.items()
+        }
+        with translated("skipping forward"):
+            self._consumer.commit(committing, timeout_ms=self._timeout_ms)
+        self.seek({partition: committed.offset for partition, committed in offsets.items()})
+
     def pause(self, partitions: Collection[Partition]) -> None:
         """Read nothing of these partitions until they are resumed or assigned again."""
         for partition in _topic_partitions(partitions):

@@ -184,6 +184,59 @@ class KafkaCluster:
         self.close()
 
 
+class KafkaTail:
+    """Reads what is committed to a topic from now on, as member of no group; a thread hands it over."""
+
+    def __init__(self, settings: KafkaSettings, topic: str, take: Callable[[list[bytes | None]], object]) -> None:
+        """Connect, and begin at the end.
+
+        Args:
+            settings: the brokers.
+            topic: what is read.
+            take: given values; called on the thread.
+
+        Raises:
+            BrokerError: the brokers cannot be reached.
+            ConfigurationError: there is no such topic.
+        """
+        self._take = take
+        self._stopped = False
+        with translated(f"listening to topic {topic}"):
+            self._consumer = KafkaConsumer(
+                **connection(settings),
+                client_id="tail",
+                group_id=None,
+                auto_offset_reset="latest",
+                isolation_level="read_committed",
+                allow_auto_create_topics=False,
+            )
+            numbers = self._consumer.partitions_for_topic(topic)
+            if not numbers:
+                raise ConfigurationError(f"there is no topic {topic!r}", where="stream.predictions", fix="create it")
+            partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+            self._consumer.assign(partitions)
+            for partition, offset in self._consumer.end_offsets(partitions, timeout_ms=_TIMEOUT_MS).items():
+                self._consumer.seek(partition, offset)  # now, and not when the thread gets to its first poll
+        self._thread = threading.Thread(target=self._listen, name="tail", daemon=True)
+
+    def start(self) -> None:
+        """Listen."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Listen no longer."""
+        self._stopped = True
+        self._thread.join(_MS / _MS)
+
+    def _listen(self) -> None:
+        while not self._stopped:
+            # What is missed while brokers are away is missing in the comparison, and counted there as unmatched.
+            with contextlib.suppress(KafkaError):
+                found = self._consumer.poll(timeout_ms=_BELL_MS)
+                self._take([record.value for records in found.values() for record in records])
+        self._consumer.close(timeout_ms=_MS)
+
+
 class KafkaBell:
     """Rings for each record that comes into a topic; what the record says does not matter."""
 

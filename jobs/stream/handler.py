@@ -125,7 +125,7 @@ class Handler:
 
     def _restored(self, records: Sequence[Record]) -> tuple[Sequence[Record], Sequence[int]]:
         """Return redriven events as they were before they were refused, and each record's outcome."""
-        if not self._redriven:
+        if not self._redriven or not records:
             return records, [0] * len(records)
         events, outcomes = zip(*(restored(record, self._redriven) for record in records), strict=True)
         return events, outcomes

@@ -14,11 +14,13 @@ from prometheus_client import (
     generate_latest,
 )
 
+from jobs.stream.challenger_comparison import figures
 from jobs.stream.turn import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jobs.stream.challenger_comparison import Window
     from jobs.stream.port import Partition
     from jobs.stream.served import ServedBundle
     from jobs.stream.tally import Tally
@@ -71,6 +73,12 @@ TABLE: Final = (
         "model_info", "gauge", "Always 1; the labels say what serves.", ("model", "version", "role", "bundle_sha256")
     ),
     Metric("model_load_failures_total", "counter", "Bundles that could not be loaded; the one before serves on."),
+    Metric("challenger_pairs_total", "counter", "Events that champion and challenger both scored."),
+    Metric("challenger_disagreements_total", "counter", "Of those, the ones with another decision."),
+    Metric("challenger_unmatched_total", "counter", "Events that the challenger scored and the champion did not."),
+    Metric("challenger_skipped_total", "counter", "Offsets that the challenger passed over because it lagged."),
+    Metric("challenger_agreement_ratio", "gauge", "Share of equal decisions in the last window that had some."),
+    Metric("challenger_distance", "gauge", "Distance of the scores in the last window: mean, p95, max.", ("figure",)),
     Metric("loop_age_seconds", "gauge", "Time since the loop last moved."),
 )
 """Every metric, under :data:`PREFIX`; ``process_*`` (CPU, memory, open files) come with them."""
@@ -156,6 +164,21 @@ class Metrics:
         labels = (manifest.name, manifest.version, served.resolved.role or "", served.bundle.digest)
         self._of["model_info"].labels(*labels).set(1)
         self._raise(("model_load_failures_total",), self._of["model_load_failures_total"], failures)
+
+    def compared(self, window: Window) -> None:
+        """Say what champion and challenger made of the same events in a window."""
+        of = self._of
+        of["challenger_pairs_total"].inc(len(window.pairs))
+        of["challenger_disagreements_total"].inc(sum(pair.agrees is False for pair in window.pairs))
+        of["challenger_unmatched_total"].inc(window.counts.unmatched)
+        of["challenger_skipped_total"].inc(window.counts.skipped)
+        if not window.pairs:
+            return
+        found = figures(window.pairs)
+        if found.agreement is not None:
+            of["challenger_agreement_ratio"].set(found.agreement)
+        for name, value in (("mean", found.mean), ("p95", found.p95), ("max", found.maximum)):
+            of["challenger_distance"].labels(name).set(value)
 
     def loop_age(self, seconds: float) -> None:
         """Say how long ago the loop moved."""

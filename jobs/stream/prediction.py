@@ -42,6 +42,8 @@ class Scoring:
     """0 for an event's first; a redrive counts up."""
     store_unavailable: bool = False
     """True where stored features are defaults because the store did not answer."""
+    event_sha256: Sequence[str] | None = None
+    """Of each event's raw value, where the records are not the events; None computes them."""
 
 
 class Predictions:
@@ -133,7 +135,8 @@ class Predictions:
             **{f"class {label}": _floats(one) for label, one in zip(self._classes, scored.class_scores, strict=True)},
             "decision": _words(scored.decision),
             "entity_key": _keys(scored.entity_key),
-            "event_sha256": [hashlib.sha256(record.value or b"").hexdigest() for record in records],
+            "event_sha256": scoring.event_sha256
+            or [hashlib.sha256(record.value or b"").hexdigest() for record in records],
             "event_time": instant_texts(scored.event_time),
             "features_sha256": [hashlib.sha256(row).hexdigest() for row in packed],
             "guard": _words(scored.guard),

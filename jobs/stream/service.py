@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobs.stream.broker import KafkaInput, KafkaOutput
 from jobs.stream.cluster import KafkaBell, KafkaCluster, KafkaOffsets
 from jobs.stream.condition import Condition
+from jobs.stream.envelope import EventPolicy
 from jobs.stream.handler import Handler
 from jobs.stream.health import HealthServer
 from jobs.stream.identity import TOPIC_BYTES, Identity, Topics
@@ -203,7 +204,21 @@ class Service:
 
     def _make_handler(self, served: ServedBundle) -> Handler:
         return Handler(
-            served.bundle, self._lookup, self._topics, self._identity, pinned=served.pinned, clock=self._clock
+            served.bundle,
+            self._lookup,
+            self._topics,
+            self._identity,
+            pinned=served.pinned,
+            policy=self._event_policy(),
+            clock=self._clock,
+        )
+
+    def _event_policy(self) -> EventPolicy:
+        stream = self._stream
+        return EventPolicy(
+            max_value_bytes=stream.max_event_bytes,
+            max_headers=stream.max_event_headers,
+            max_future_s=stream.max_future_s,
         )
 
     def _worker_policy(self) -> WorkerPolicy:

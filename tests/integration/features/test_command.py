@@ -36,7 +36,8 @@ def program(folder: Path, *arguments: str) -> dict[str, Any]:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def test_a_root_is_built_and_built_again(folder: Path) -> None:
@@ -57,9 +58,10 @@ def test_a_store_is_loaded_up_to_a_time_and_then_further(folder: Path, start_val
         keys = [online_key(VIEW.name, DEPOT.name, DEPOT.layout.schema8, entity) for entity in "ABC"]
         store = open_store(OnlineSettings(uri=uri))
         try:
-            return decode_values(DEPOT, store.read(keys, 5)).values.column("waiting").to_pylist()
+            found: list[float | None] = decode_values(DEPOT, store.read(keys, 5)).values.column("waiting").to_pylist()
         finally:
             store.close()
+        return found
 
     (early,) = program(folder, *words, "--up-to", "2024-03-01T03:00Z")["materialized"]
     assert (early["values"], early["entities"], early["written"], early["older"]) == (2, 2, 2, 0)

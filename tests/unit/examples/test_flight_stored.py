@@ -157,11 +157,11 @@ def test_a_window_is_open_at_its_start_and_closed_at_its_end() -> None:
     ]
 
 
-def test_a_day_is_a_partition_and_bytes_repeat(stored: StoredFlights, folder: Path, tmp_path: Path) -> None:
+def test_a_month_is_a_partition_and_bytes_repeat(stored: StoredFlights, folder: Path, tmp_path: Path) -> None:
     for name in SETS:
         for path in stored.table(name).rglob("*.parquet"):
             times = pq.read_table(path, partitioning=None)["event_time"].to_pylist()
-            assert {f"ds={time:%Y-%m-%d}" for time in times} == {path.parent.name}
+            assert {f"month={time:%Y-%m}" for time in times} == {path.parent.name}
             assert times == sorted(times)
     again = prepare_stored(tmp_path / "again", source=folder)
     assert (again.root / MARKER).read_bytes() == (stored.root / MARKER).read_bytes(), "it holds every file's digest"

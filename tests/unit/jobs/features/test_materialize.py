@@ -33,7 +33,8 @@ def waiting(store: MemoryOnlineStore, *entities: str) -> list[float | None]:
     keys = [online_key("parcel_live", "depot_load", DEPOT.layout.schema8, entity) for entity in entities]
     decoded = decode_values(DEPOT, store.read(keys, 1))
     assert not decoded.damaged
-    return decoded.values.column("waiting").to_pylist()
+    found: list[float | None] = decoded.values.column("waiting").to_pylist()
+    return found
 
 
 def test_the_latest_value_of_each_entity_is_written(root: Path) -> None:
