@@ -13,6 +13,11 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 # More arguments for the locking: make lock LOCK_ARGS=--upgrade
 LOCK_ARGS ?=
+# How long the long storm is, about an hour by default: make chaos CHAOS_KILLS=200 CHAOS_EVENTS=100000 CHAOS_SEED=2
+CHAOS_KILLS ?= 1000
+CHAOS_EVENTS ?= 1000000
+CHAOS = $(foreach name,KILLS EVENTS RATE SEED SECONDS REPORT,\
+	$(if $(CHAOS_$(name)),SCORETRAIL_TEST_CHAOS_$(name)="$(CHAOS_$(name))"))
 COMPILE = $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet
 # What a worker never imports: it registers no model and writes no table, and its image has a limit.
@@ -38,7 +43,7 @@ doctor: setup ## Check Java, Spark, ONNX Runtime, disk, clock and versions; prin
 		$(BIN)/scoretrail doctor
 
 .PHONY: demo
-demo: java setup ## Score 336,776 real flights' December in batch, and a week of it as a stream: the same bits
+demo: java setup ## Train on real flights, score a month in batch and a week as a stream, compare the bits
 	@$(WITH_JAVA) $(BIN)/scoretrail demo
 
 .PHONY: demo-december
@@ -63,7 +68,7 @@ test-slow: java setup ## Run the tests that take minutes
 
 .PHONY: chaos
 chaos: java setup ## Run every test that kills, freezes or starves something, the long ones too
-	@$(WITH_JAVA) $(BIN)/pytest -m chaos $(PYTEST_ARGS)
+	@$(WITH_JAVA) $(CHAOS) $(BIN)/pytest -m chaos $(PYTEST_ARGS)
 
 .PHONY: coverage
 coverage: ## Report the coverage of the last `make test`, as text and in htmlcov/
@@ -100,6 +105,10 @@ docs-reference: setup ## Write the generated pages of docs/ again
 .PHONY: bench-batch
 bench-batch: java setup ## Measure batch scoring against a bare loop and mapInArrow, in interleaved pairs
 	@$(WITH_JAVA) $(BIN)/python benchmarks/batch.py $(BENCH_ARGS)
+
+.PHONY: bench-stream
+bench-stream: java setup ## Measure stream scoring on a real Kafka and Valkey against a plain exactly-once loop
+	@$(WITH_JAVA) $(BIN)/python benchmarks/stream.py $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## Remove builds, caches and reports; .venv and data stay

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -247,4 +248,6 @@ class Stage:
 
     def _fresh(self, name: str) -> Path:
         # A broker's data of an earlier sitting would be recovered first, and topics pile up.
-        return self.folder / f"{name}-{uuid.uuid4().hex[:8]}"
+        folder = self.folder / f"{name}-{uuid.uuid4().hex[:8]}"
+        self._open.callback(shutil.rmtree, folder, ignore_errors=True)
+        return folder

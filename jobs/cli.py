@@ -13,7 +13,23 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 from typer.main import get_command
 
-from jobs.command import batch, config, demo, doctor, features, model, register, runs, services, stream, table, trail
+from jobs.command import (
+    archive,
+    batch,
+    config,
+    demo,
+    doctor,
+    erase,
+    features,
+    model,
+    redrive,
+    register,
+    runs,
+    services,
+    stream,
+    table,
+    trail,
+)
 from jobs.command.frame import command, entry
 from jobs.command.invocation import Invocation
 from scoretrail import __version__
@@ -38,8 +54,11 @@ app.add_typer(model.app, name="model")
 app.add_typer(batch.app, name="batch")
 app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
+stream.app.add_typer(redrive.app)
+stream.app.add_typer(archive.app)
 app.add_typer(stream.app, name="stream")
 command(app, "trail")(trail.trail)
+command(app, "erase")(erase.erase)
 app.add_typer(table.app, name="table")
 app.add_typer(services.app, name="services")
 app.add_typer(config.app, name="config")

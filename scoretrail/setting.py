@@ -88,7 +88,7 @@ class StreamSettings(Section):
     """Topic of which a record makes the worker look at the registry at once."""
     batch_records: int = Field(default=2000, ge=1)
     """A micro-batch closes at so many records."""
-    batch_ms: float = Field(default=25, ge=0)
+    batch_ms: float = Field(default=10, ge=0)
     """Or so long after its first record was read."""
     batch_output_bytes: int = Field(default=8_388_608, ge=1024)
     """One transaction publishes at most so much, so that it commits within half of ``kafka.transaction_s``."""
@@ -136,7 +136,7 @@ class ChallengerSettings(Section):
     dead_letters: str = "challenger-dead-letters"
     """Topic of what it refused."""
     max_lag_records: int = Field(default=100_000, ge=1)
-    """Where a partition lags further behind, all of them skip to their end."""
+    """Where a partition lags further behind, those of this process skip to their end."""
     segment: str | None = None
     """A request column by whose values the comparison is broken down as well."""
     max_segments: int = Field(default=50, ge=1)

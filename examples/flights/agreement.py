@@ -101,7 +101,7 @@ def of_table(bundle: Bundle, built: Sequence[Path], scored: pa.Table) -> dict[st
     key = bundle.view.entity_key
     scores = dict(zip(scored[key].cast(pa.string()).to_pylist(), scored["score"].to_pylist(), strict=True))
     layout = Layout(bundle.view.input_fields)
-    found = {}
+    found: dict[str, Outcome] = {}
     for path in built:
         table = pq.read_table(path, columns=list(bundle.view.record_columns), partitioning=None)
         for batch in table.combine_chunks().to_batches():

@@ -148,7 +148,9 @@ def _auc(scored: pa.Table, labels: pa.Table) -> list[Any]:
 
 
 def _again(stage: Stage, prepared: PreparedFlights) -> None:
-    stage.begin("The same command once more: nothing is scored twice", scoring(_model(CHAMPION), prepared.flights, TABLE))
+    stage.begin(
+        "The same command once more: nothing is scored twice", scoring(_model(CHAMPION), prepared.flights, TABLE)
+    )
     again = stage.score(_model(CHAMPION), prepared.flights, TABLE)
     if again.rows_scored:
         raise DifferenceError("the second run scored rows again", got=f"{again.rows_scored} rows")

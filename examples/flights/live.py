@@ -6,6 +6,8 @@ import contextlib
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +25,17 @@ from examples.flights.stage import HOME, Stage, scoring
 from examples.flights.stored import SETS, StoredFlights, prepare_stored
 from examples.flights.train import LIVE_VIEW_NAME, train_live
 from examples.flights.worker import WorkerProcess
+from jobs.archive.reproduce import reproduce
 from jobs.features.build import BuildRequest, build
 from jobs.features.replay import lockstep
 from jobs.features.table import open_tables
 from jobs.features.values import read_table
+from jobs.progress import SilentProgress
 from jobs.services import local
 from jobs.services.jars import JarCache, default_cache
 from jobs.services.topics import create_topics
-from jobs.stream.reproduction import reproduce_prediction
 from scoretrail import digest
-from scoretrail.errors import DifferenceError
+from scoretrail.errors import DifferenceError, ServiceError
 from scoretrail.feature.source import load_view
 from scoretrail.model.bundle import Bundle, open_bundle
 from scoretrail.model.registry import CHAMPION
@@ -43,10 +46,13 @@ if TYPE_CHECKING:
 
     from examples.flights.prepare import PreparedFlights
     from jobs.features.replay import Step
+    from jobs.progress import Progress
+    from scoretrail.feature import FeatureView
 
 CODE: Final = Path("features/flights_stored.py")
 MODEL: Final = f"models:/{LIVE_NAME}@{CHAMPION}"
 TABLE: Final = str(HOME / "scored_live")
+ARCHIVE: Final = str(HOME / "predictions")
 _FOLDER: Final = HOME / "stream"
 _BUILT: Final = HOME / "built"
 _WEEK: Final = tuple(f"ds=2013-12-{day:02d}" for day in range(2, 9))
@@ -93,9 +99,10 @@ def run(stage: Stage, prepared: PreparedFlights, *, whole_month: bool) -> int:
         worker = _worker(stage, channel)
         stage.begin(f"Start a worker, and replay {span} to it in lockstep with what became known", worker.command)
         running.enter_context(worker)
-        streamed = _replay(stage, channel, worker, _steps(stage, stored, days, bundle))
+        streamed = _replay(stage, channel, worker, bundle.view, _steps(stage, stored, days, bundle.view))
+        _archive(stage, channel)
     same = _compare(stage, bundle, streamed, days)
-    _reproduce(stage, bundle, max(streamed.predictions, key=lambda one: one.document["score"]))
+    _reproduce(stage, max(streamed.predictions, key=lambda one: one.document["score"]), streamed.events)
     return same
 
 
@@ -105,14 +112,13 @@ def _build(stage: Stage, days: Sequence[str]) -> StoredFlights:
     words += ["--records", str(HOME / "stored" / "records" / "training"), "--output", str(_BUILT / "training")]
     stage.begin("Join flights with the weather, the plane and delays, as known at departure", shlex.join(words))
     stored = prepare_stored(HOME / "stored", stage.tell)
-    _build_root(stage, stored, "training", ())
-    _build_root(stage, stored, "december", days)
+    _build_root(stage, stored, "training", (), stage.invocation.terminal.progress())
+    _build_root(stage, stored, "december", days, SilentProgress())
     return stored
 
 
-def _build_root(stage: Stage, stored: StoredFlights, name: str, slices: Sequence[str]) -> None:
+def _build_root(stage: Stage, stored: StoredFlights, name: str, slices: Sequence[str], progress: Progress) -> None:
     code = CODE.read_bytes()
-    invocation = stage.invocation
     request = BuildRequest(
         view=load_view(code, LIVE_VIEW_NAME),
         features_sha256=digest.of_bytes(code),
@@ -121,11 +127,11 @@ def _build_root(stage: Stage, stored: StoredFlights, name: str, slices: Sequence
         output=str(_BUILT / name),
         slices=tuple(slices),
     )
-    done = build(request, invocation.settings.storage.plain(), stage.engine, invocation.terminal.progress())
+    done = build(request, stage.invocation.settings.storage.plain(), stage.engine, progress)
     rows = done.rows_built + done.rows_reused
     found = ", ".join(f"{one} {count / max(rows, 1):.1%}" for one, count in done.found.items())
-    stage.tell(f"{name}: {rows:,} records, {done.rows_reused:,} of them there already; with a value of {found}")
-    stage.tell(f"{done.seconds:.1f} s")
+    there = f", {done.rows_reused:,} of them there already" if done.rows_reused else ""
+    stage.tell(f"{name}: {rows:,} records{there}, {done.seconds:.1f} s; with a value of {found}")
 
 
 def _train(stage: Stage, prepared: PreparedFlights) -> None:
@@ -150,7 +156,8 @@ def _services(stage: Stage) -> Iterator[Channel]:
         folder=Path(settings.cache) if settings.cache else default_cache(),
         ivy_settings=Path(settings.ivy_settings) if settings.ivy_settings else None,
     )
-    shutil.rmtree(_FOLDER, ignore_errors=True)
+    for left in (_FOLDER, ARCHIVE):
+        shutil.rmtree(left, ignore_errors=True)
     kafka = local.kafka(_FOLDER / "kafka", cache=cache, java_options=_SHORT_LIFE, say=stage.tell)
     with local.valkey(_FOLDER / "valkey") as valkey, kafka:
         channel = Channel(
@@ -172,19 +179,19 @@ def _worker(stage: Stage, channel: Channel) -> WorkerProcess:
     return WorkerProcess(channel, MODEL, _FOLDER, {"registry.uri": settings.registry.uri})
 
 
-def _steps(stage: Stage, stored: StoredFlights, days: Sequence[str], bundle: Bundle) -> list[Step]:
-    invocation, view = stage.invocation, bundle.view
-    options = invocation.settings.storage.plain()
+def _steps(stage: Stage, stored: StoredFlights, days: Sequence[str], view: FeatureView) -> list[Step]:
+    options = stage.invocation.settings.storage.plain()
     choices = [f"{name}={stored.table(name)}" for name in SETS]
-    tables = open_tables(view, choices, options, invocation.terminal.progress())
+    tables = open_tables(view, choices, options, SilentProgress())
     events = pa.concat_tables(
         pq.read_table(path, partitioning=None) for day in days for path in (stored.december / day).glob("*.parquet")
     )
     return list(lockstep({one.stored.name: read_table(one, options) for one in tables}, events, view.event_time))
 
 
-def _replay(stage: Stage, channel: Channel, worker: WorkerProcess, steps: Sequence[Step]) -> Streamed:
-    view = load_view(CODE.read_bytes(), LIVE_VIEW_NAME)
+def _replay(
+    stage: Stage, channel: Channel, worker: WorkerProcess, view: FeatureView, steps: Sequence[Step]
+) -> Streamed:
     events = sum(step.events.num_rows for step in steps)
     progress = stage.invocation.terminal.progress()
     with Replay(channel, view, worker.check) as replay, OutcomeReader(channel) as reader:
@@ -229,8 +236,25 @@ def _compare(stage: Stage, bundle: Bundle, streamed: Streamed, days: Sequence[st
     return found.same
 
 
-def _reproduce(stage: Stage, bundle: Bundle, prediction: Prediction) -> None:
-    stage.begin("One prediction's trail, and the prediction made again from nothing but itself and its bundle")
+def _archive(stage: Stage, channel: Channel) -> None:
+    """Archive what is there, by the command itself: it is made for a process without Spark.
+
+    Raises:
+        ServiceError: it failed.
+    """
+    words = ["stream", "archive", "--once", "--table", ARCHIVE, "--model", MODEL, "--predictions", channel.predictions]
+    stage.begin("Archive the predictions in a Delta table, each exactly once", shlex.join(["scoretrail", *words]))
+    place = ["--bootstrap", channel.bootstrap, "--set", f"registry.uri={stage.invocation.settings.registry.uri}"]
+    command = [sys.executable, "-m", "jobs.cli", *words, *place, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ServiceError("the predictions cannot be archived", where=ARCHIVE, got=done.stderr.strip()[-2000:])
+    stage.tell(f"archived to {ARCHIVE}")
+
+
+def _reproduce(stage: Stage, prediction: Prediction, events: int) -> None:
+    again = shlex.join(["scoretrail", "stream", "reproduce", "--table", ARCHIVE])
+    stage.begin("One prediction's trail, and every score made again from the archive alone", again)
     document = prediction.document
     trail = document["trail"]
     stage.invocation.terminal.facts(
@@ -249,12 +273,10 @@ def _reproduce(stage: Stage, bundle: Bundle, prediction: Prediction) -> None:
             "source": json.dumps(trail["source"]),
         },
     )
-    different = reproduce_prediction(prediction.value, bundle)
-    if different:
+    invocation = stage.invocation
+    found = reproduce(OutputTable(ARCHIVE), invocation.registry, invocation.settings, SilentProgress())
+    stage.tell(f"reproduced: {found.rows:,} rows, {found.equal:,} equal bit for bit, {found.different} different")
+    if found.different or found.rows != events:
         raise DifferenceError(
-            "a prediction does not come out again",
-            where=str(document["entity_key"]),
-            expected=different[0].recorded,
-            got=different[0].reproduced,
+            "the archive does not come out as it was published", where=ARCHIVE, expected=f"{events:,} equal rows"
         )
-    stage.tell("reproduced: equal bit for bit")

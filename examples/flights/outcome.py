@@ -65,7 +65,9 @@ class OutcomeReader:
                 metrics_enabled=False,
             )
             topics = (channel.predictions, channel.dead_letters)
-            places = [TopicPartition(one, at) for one in topics for at in self._consumer.partitions_for_topic(one)]
+            places = [
+                TopicPartition(one, at) for one in topics for at in self._consumer.partitions_for_topic(one) or ()
+            ]
             self._consumer.assign(places)
             self._consumer.seek_to_beginning(*places)
 

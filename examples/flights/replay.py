@@ -1,4 +1,4 @@
-"""Plays flights to a stream in lockstep: what became known is loaded, then events are sent and their commits awaited."""
+"""Plays flights to a stream in lockstep: loads what became known, sends events, and waits for their commits."""
 
 from __future__ import annotations
 

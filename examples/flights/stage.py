@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobs.command.invocation import Invocation
 
 HOME: Final = Path("demo-data")
-STEPS: Final = 15
+STEPS: Final = 16
 
 
 @dataclass

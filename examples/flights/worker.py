@@ -113,7 +113,7 @@ class WorkerProcess:
     def _is_ready(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/readyz", timeout=_ASK_S) as answer:
-                return int(answer.status) == 200  # noqa: PLR2004  (HTTP's OK)
+                return int(answer.status) == 200
         except urllib.error.HTTPError as error:
             error.close()
         except OSError:

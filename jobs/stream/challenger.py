@@ -30,6 +30,7 @@ from scoretrail.scoring import score_features
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jobs.stream.envelope import EventPolicy
     from jobs.stream.handler import _Work
     from jobs.stream.identity import Topics
     from jobs.stream.intake import Rows
@@ -197,7 +198,7 @@ class RecordedHandler(Handler):
             return Refusal(Reason.WRONG_TYPE, "the inputs of the challenger's view", "inputs_schema")
         try:
             row = binascii.a2b_base64(recorded.inputs, strict_mode=True)
-        except binascii.Error:
+        except ValueError:  # binascii.Error is one, and what holds another letter than ASCII is only that
             row = b""
         if digest.of_bytes(row) != recorded.trail.features_sha256:
             return Refusal(Reason.WRONG_TYPE, "the bytes that features_sha256 names", "inputs")
@@ -259,6 +260,7 @@ class EventsHandler(Handler):
         identity: Identity,
         *,
         segment: str | None = None,
+        policy: EventPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Take what is tried; see :class:`~jobs.stream.handler.Handler`.
@@ -266,7 +268,7 @@ class EventsHandler(Handler):
         Raises:
             ConfigurationError: the view has no such request column.
         """
-        super().__init__(bundle, lookup, topics, identity, clock=clock)
+        super().__init__(bundle, lookup, topics, identity, policy=policy, clock=clock)
         names = [field.name for field in bundle.view.request_fields]
         if segment is not None and segment not in names:
             raise ConfigurationError(

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError
+from kafka.errors import (
+    BrokerResponseError,
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    GroupAuthorizationFailedError,
+    InvalidProducerIdMappingError,
+    KafkaError,
+    NotCoordinatorError,
+    TransactionalIdAuthorizationFailedError,
+    UnknownMemberIdError,
+    for_code,
+)
+from kafka.protocol.consumer.group import HeartbeatRequest
+from kafka.protocol.metadata import CoordinatorType
+from kafka.protocol.producer.transaction import AddOffsetsToTxnRequest
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from jobs.stream.broker import committed_of
@@ -26,6 +41,9 @@ _MS: Final = 1000
 _BELL_MS: Final = 500
 _TIMEOUT_MS: Final = 10_000
 """For one question; brokers that are there answer in milliseconds."""
+_AGAIN_S: Final = 0.2
+_COORDINATOR_STARTS: Final = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
+"""What a coordinator says for a moment, such as when its topic is made at the first use."""
 
 
 class KafkaOffsets:
@@ -132,6 +150,21 @@ class Topic:
     """What this user may do with it: READ, WRITE, DESCRIBE and others."""
     max_message_bytes: int | None
     """The largest batch of records it takes; None where this user may not ask."""
+    id: str = ""
+    """The topic's own id, which a topic of the same name that is made later does not have; empty on old brokers."""
+
+
+@dataclass(frozen=True)
+class Right:
+    """What a broker says of one right."""
+
+    allowed: bool | None
+    """None where it says neither."""
+    said: str
+
+
+async def _sent(manager: Any, request: Any, node: Any) -> Any:  # noqa: ANN401
+    return await manager.send(request, node_id=node)
 
 
 class KafkaCluster:
@@ -160,8 +193,60 @@ class KafkaCluster:
             one = described.get(name, {})
             if one.get("partitions"):
                 operations = frozenset(one.get("authorized_operations") or ())
-                found[name] = Topic(name, len(one["partitions"]), operations, self._max_message_bytes(name))
+                number, id_ = len(one["partitions"]), str(one.get("topic_id") or "")
+                found[name] = Topic(name, number, operations, self._max_message_bytes(name), id_)
         return found
+
+    def may_join(self, group: str) -> Right:
+        """Return whether this user may Read a group: by a heartbeat of a member that is none."""
+        beat = HeartbeatRequest(group_id=group, generation_id=0, member_id="preflight", group_instance_id=None)
+        denied = {GroupAuthorizationFailedError: "Read"}
+        return self._asked(group, CoordinatorType.GROUP, beat, denied, (UnknownMemberIdError,))
+
+    def may_publish(self, transactional_id: str, group: str) -> Right:
+        """Return whether this user may Write a transactional id: by offsets of a producer that is none.
+
+        It fences nobody, unlike a producer's beginning; so a broker judges rights and then refuses the producer.
+        """
+        added = AddOffsetsToTxnRequest(
+            transactional_id=transactional_id, producer_id=-1, producer_epoch=-1, group_id=group
+        )
+        # The group is judged after the transactional id.
+        passed = (InvalidProducerIdMappingError, GroupAuthorizationFailedError)
+        denied = {TransactionalIdAuthorizationFailedError: "Write"}
+        return self._asked(transactional_id, CoordinatorType.TRANSACTION, added, denied, passed)
+
+    def _asked(
+        self,
+        key: str,
+        kind: CoordinatorType,
+        request: Any,  # noqa: ANN401
+        denied: Mapping[type[KafkaError], str],
+        passed: tuple[type[KafkaError], ...],
+    ) -> Right:
+        """Return what a coordinator says to a request that it refuses in any case."""
+        until = time.monotonic() + _TIMEOUT_MS / _MS
+        while True:
+            answer, step = self._answer(key, kind, request)
+            name = answer.__name__
+            if answer in denied:
+                return Right(allowed=False, said=f"{name} when {step} ({denied[answer]})")
+            if answer in passed:
+                return Right(allowed=True, said="allowed")
+            if answer not in _COORDINATOR_STARTS or time.monotonic() > until:
+                return Right(allowed=None, said=f"{name} when {step}")
+            time.sleep(_AGAIN_S)
+
+    def _answer(self, key: str, kind: CoordinatorType, request: Any) -> tuple[type[KafkaError], str]:  # noqa: ANN401
+        # The public methods of the client send neither request by itself.
+        manager = self._admin._manager  # noqa: SLF001
+        with translated(f"asking for the rights to {key}"):
+            try:
+                node = manager.run(self._admin._find_coordinator_id, key, kind)  # noqa: SLF001
+            except BrokerResponseError as error:
+                return type(error), "its coordinator was asked for"
+            response = manager.run(_sent, manager, request, node)
+        return for_code(response.error_code), "its coordinator was asked"
 
     def _max_message_bytes(self, name: str) -> int | None:
         resource = ConfigResource(ConfigResourceType.TOPIC, name)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from scoretrail.errors import ConfigurationError, StoreUnavailableError
 from scoretrail.feature.online import decode_values, online_key
@@ -125,7 +124,7 @@ def _with_values(batch: pa.RecordBatch, asked: _Set, values: Mapping[str, bytes 
     """Return the rows with the columns of a stored set, and how many of its values were damaged."""
     decoded = decode_values(asked.stored, [values.get(key) for key in asked.keys])
     if asked.keys:
-        columns = [pc.take(column, asked.place) for column in decoded.values.columns]
+        columns = decoded.values.take(asked.place).columns  # one call: each costs as much as taking a thousand rows
     else:
         columns = [pa.nulls(batch.num_rows, field.type) for field in asked.stored.record_fields]
     fields = [*batch.schema, *(pa.field(field.name, field.type) for field in asked.stored.record_fields)]

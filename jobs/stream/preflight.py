@@ -5,44 +5,43 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from jobs.stream.cluster import KafkaCluster
+from jobs.stream.preflight_login import look_at_login
+from jobs.stream.preflight_right import look_at_rights
+from jobs.stream.preflight_seen import Seen
+from jobs.stream.preflight_store import look_at_store
+from jobs.stream.redrive_header import redrive_topics
 from scoretrail.errors import ConfigurationError, ScoretrailError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jobs.stream.cluster import Topic
-    from scoretrail.setting import KafkaSettings, StreamSettings
+    from scoretrail.setting import KafkaSettings, OnlineSettings, StreamSettings
 
 _DEFAULT_PORT: Final = 9092
 _DEAD_LETTER_BYTES: Final = 4096
 """What our headers add to a dead letter, rounded up."""
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What was seen of one requirement."""
-
-    name: str
-    ok: bool
-    text: str
-    fix: str = ""
-
-
-def preflight(kafka: KafkaSettings, stream: StreamSettings) -> list[Seen]:
+def preflight(kafka: KafkaSettings, stream: StreamSettings, online: OnlineSettings | None = None) -> list[Seen]:
     """Return what was seen, in the order in which one thing needs another; it ends where nothing more can be seen.
 
     Args:
         kafka: the brokers.
         stream: topics and group.
+        online: the online store; None leaves it out.
     """
+    return [*_brokers(kafka, stream), *(look_at_store(online) if online else ())]
+
+
+def _brokers(kafka: KafkaSettings, stream: StreamSettings) -> list[Seen]:
     found: list[Seen] = []
     for address in kafka.bootstrap:
         found += _reached(address, kafka)
-    if not any(one.ok for one in found):
+    if not any(_is_open(address, found) for address in kafka.bootstrap):
         return found
     heard = _Heard()
     with heard:
@@ -51,13 +50,22 @@ def preflight(kafka: KafkaSettings, stream: StreamSettings) -> list[Seen]:
         except ScoretrailError as error:
             # The client reports its own time limit only; the reason was logged by its connection.
             why = heard.reasons() or error.got or error.what
-            return [
-                *found,
-                Seen("login", ok=False, text=why, fix="check kafka.username, kafka.password, kafka.mechanism"),
-            ]
+            return [*found, Seen("login", ok=False, text=why, fix=_login_fix(why))]
     with cluster:
         found.append(Seen("login", ok=True, text=f"{kafka.security} as {kafka.username or 'nobody'}"))
-        return [*found, *_topics(cluster, kafka, stream)]
+        return [*found, *_topics(cluster, kafka, stream), *look_at_rights(cluster, stream)]
+
+
+def _is_open(address: str, found: Sequence[Seen]) -> bool:
+    """Tell whether everything that was looked at of one broker is as it should be."""
+    looked = [one for one in found if one.name.endswith(f" {address}")]
+    return bool(looked) and all(one.ok for one in looked)
+
+
+def _login_fix(why: str) -> str:
+    if "uthentication" in why or "Sasl" in why:
+        return "check kafka.username, kafka.password, kafka.mechanism"
+    return "compare kafka.security with what this listener of the broker speaks"
 
 
 def check_topics(topics: Mapping[str, Topic], stream: StreamSettings) -> Mapping[str, Topic]:
@@ -66,7 +74,7 @@ def check_topics(topics: Mapping[str, Topic], stream: StreamSettings) -> Mapping
     Raises:
         ConfigurationError: one is not, or this user may not see it.
     """
-    for name in (*stream.input, stream.predictions, stream.dead_letters):
+    for name in (*stream.input, *redrive_topics(stream), stream.predictions, stream.dead_letters):
         if name not in topics:
             raise ConfigurationError(
                 f"there is no topic {name!r}, or this user may not see it",
@@ -95,7 +103,7 @@ def check_limits(topics: Mapping[str, Topic], stream: StreamSettings, kafka: Kaf
 
 
 def _reached(address: str, kafka: KafkaSettings) -> Iterator[Seen]:
-    """Yield what TCP and TLS say of one broker."""
+    """Yield what TCP, TLS and SASL say of one broker."""
     host, _, port = address.rpartition(":")
     try:
         plain = socket.create_connection((host or address, int(port or _DEFAULT_PORT)), timeout=kafka.bootstrap_s)
@@ -105,10 +113,25 @@ def _reached(address: str, kafka: KafkaSettings) -> Iterator[Seen]:
     with plain:
         yield Seen(f"tcp {address}", ok=True, text="connects")
         if kafka.security.endswith("SSL"):
-            yield _secured(plain, host, address, kafka)
+            yield from _secured(plain, host, address, kafka)
+        elif kafka.security.startswith("SASL"):
+            yield look_at_login(plain, address, kafka)
 
 
-def _secured(plain: socket.socket, host: str, address: str, kafka: KafkaSettings) -> Seen:
+def _secured(plain: socket.socket, host: str, address: str, kafka: KafkaSettings) -> Iterator[Seen]:
+    secured = _wrapped(plain, host, address, kafka)
+    if isinstance(secured, Seen):
+        yield secured
+        return
+    with secured:
+        until = (secured.getpeercert() or {}).get("notAfter", "an unknown day")
+        yield Seen(f"tls {address}", ok=True, text=f"certificate valid until {until}")
+        if kafka.security.startswith("SASL"):
+            yield look_at_login(secured, address, kafka)
+
+
+def _wrapped(plain: socket.socket, host: str, address: str, kafka: KafkaSettings) -> ssl.SSLSocket | Seen:
+    """Return the connection over TLS, or what is wrong with it."""
     name = f"tls {address}"
     try:
         context = ssl.create_default_context(cafile=kafka.ca_file)
@@ -116,8 +139,7 @@ def _secured(plain: socket.socket, host: str, address: str, kafka: KafkaSettings
         if kafka.cert_file:
             password = kafka.key_password.get_secret_value() if kafka.key_password else None
             context.load_cert_chain(kafka.cert_file, kafka.key_file, password)
-        with context.wrap_socket(plain, server_hostname=host) as secured:
-            certificate = secured.getpeercert() or {}
+        return context.wrap_socket(plain, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
         # OpenSSL names it: expired, self-signed, unknown issuer, another host.
         return Seen(name, ok=False, text=error.verify_message, fix="check kafka.ca_file and the broker's certificate")
@@ -127,11 +149,11 @@ def _secured(plain: socket.socket, host: str, address: str, kafka: KafkaSettings
         )
     except OSError as error:
         return Seen(name, ok=False, text=str(error), fix="check that this port speaks TLS, and the certificate files")
-    return Seen(name, ok=True, text=f"certificate valid until {certificate.get('notAfter', 'an unknown day')}")
 
 
 def _topics(cluster: KafkaCluster, kafka: KafkaSettings, stream: StreamSettings) -> Iterator[Seen]:
-    needed = dict.fromkeys(stream.input, "READ") | dict.fromkeys((stream.predictions, stream.dead_letters), "WRITE")
+    reads = (*stream.input, *redrive_topics(stream))
+    needed = dict.fromkeys(reads, "READ") | dict.fromkeys((stream.predictions, stream.dead_letters), "WRITE")
     try:
         topics = cluster.topics(needed)
     except ScoretrailError as error:
@@ -144,7 +166,9 @@ def _topics(cluster: KafkaCluster, kafka: KafkaSettings, stream: StreamSettings)
             continue
         yield Seen(f"topic {name}", ok=True, text=f"{topic.partitions} partitions")
         allowed = operation in topic.operations or "ALL" in topic.operations
-        if topic.operations:
+        if not topic.operations:
+            yield Seen(f"acl {name}", ok=True, text="not seen: the broker does not say what this user may do")
+        else:
             text = ", ".join(sorted(topic.operations))
             yield Seen(
                 f"acl {name}", ok=allowed, text=text, fix="" if allowed else f"allow this user to {operation} it"
@@ -154,7 +178,11 @@ def _topics(cluster: KafkaCluster, kafka: KafkaSettings, stream: StreamSettings)
 
 def _limits(topics: Mapping[str, Topic], kafka: KafkaSettings, stream: StreamSettings) -> Iterator[Seen]:
     dead = topics.get(stream.dead_letters)
-    if dead is None or dead.max_message_bytes is None:
+    if dead is None:
+        return
+    if dead.max_message_bytes is None:
+        unseen = "not seen: this user may not read its configuration (DescribeConfigs)"
+        yield Seen(f"size {stream.dead_letters}", ok=True, text=unseen)
         return
     room = min(dead.max_message_bytes, kafka.max_request_bytes) - _DEAD_LETTER_BYTES
     for name in stream.input:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
-from jobs.stream.redrive_header import origin_of, redrive_topic
+from jobs.stream.redrive_header import origin_of
 from jobs.stream.redrive_letter import read_letter
 from scoretrail import log
 from scoretrail.errors import ConfigurationError, RefusedMessageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from jobs.stream.port import Output, Partition
     from jobs.stream.record import Message, Record
@@ -122,13 +122,18 @@ def redrive(
     finally:
         if output is not None:
             output.close()
-    log.get().info(log.REDRIVEN, dry_run=request.dry_run, **result.to_json())
+    log.get().info(
+        log.REDRIVEN,
+        dry_run=request.dry_run,
+        seen=result.seen,
+        redriven=result.redriven,
+        already=result.already,
+        left_out=result.left_out,
+        truncated=result.truncated,
+        foreign=result.foreign,
+        transactions=result.transactions,
+    )
     return result
-
-
-def redrive_topics(topics: Collection[str]) -> tuple[str, ...]:
-    """Return the redrive topics of topics of events."""
-    return tuple(redrive_topic(topic) for topic in topics)
 
 
 def _done(redriven: Topic, since_ms: int, on_step: Callable[[str], Any]) -> set[Origin]:
@@ -179,9 +184,7 @@ def _taken(record: Record, request: RedriveRequest, done: set[Origin], result: R
 
 
 def _is_ours(letter: Letter, request: RedriveRequest) -> bool:
-    return (
-        letter.next.topic in request.topics and letter.cluster == request.cluster and letter.role == request.role
-    )
+    return letter.next.topic in request.topics and letter.cluster == request.cluster and letter.role == request.role
 
 
 def _publish(messages: Sequence[Message], output: Output, on_step: Callable[[str], Any]) -> None:
@@ -200,18 +203,23 @@ def _publish(messages: Sequence[Message], output: Output, on_step: Callable[[str
         on_step("flushed")
         refused = [messages[position] for position in output.check(promises)]
     except RefusedMessageError as error:
-        raise _too_large(messages) from error
+        _refuse(messages, error)
     if refused:
-        raise _too_large(refused)
+        _refuse(refused)
     on_step("checked")
     output.commit()
     on_step("committed")
 
 
-def _too_large(messages: Sequence[Message]) -> ConfigurationError:
-    return ConfigurationError(
+def _refuse(messages: Sequence[Message], cause: RefusedMessageError | None = None) -> NoReturn:
+    """Say which topic is too small.
+
+    Raises:
+        ConfigurationError: always.
+    """
+    raise ConfigurationError(
         "a redrive topic takes no message as large as a dead letter's event",
         where=", ".join(sorted({message.topic for message in messages})),
         got=f"up to {max(message.size_bytes for message in messages)} bytes",
         fix="raise its max.message.bytes to that of the topic of events, and kafka.max_request_bytes with it",
-    )
+    ) from cause

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from jobs.stream.redrive_letter import Letter
 
 _MS: Final = 1000
-_PLACE: Final = re.compile(
-    r"(?P<topic>[A-Za-z0-9._-]+)(?:/(?P<partition>\d+)(?::(?P<first>\d+)(?:-(?P<last>\d+))?)?)?"
-)
+_PLACE: Final = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)(?:/(?P<partition>\d+)(?::(?P<first>\d+)(?:-(?P<last>\d+))?)?)?")
 
 
 @dataclass(frozen=True)

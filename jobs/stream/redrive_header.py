@@ -1,4 +1,4 @@
-"""The header by which a redriven event knows where it came from and which outcome it asks for; topics of such events."""
+"""The header by which a redriven event tells where it lay and which outcome it asks for; and its topics' names."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from jobs.stream.record import Header, Record
+    from scoretrail.setting import StreamSettings
 
 REDRIVE: Final = "scoretrail-redrive"
 """The last header of every record of a redrive topic."""
@@ -52,8 +53,13 @@ def redrive_topic(topic: str) -> str:
     return topic + _SUFFIX
 
 
+def redrive_topics(stream: StreamSettings) -> tuple[str, ...]:
+    """Return the redrive topics that a worker reads; none where it is not to."""
+    return tuple(redrive_topic(topic) for topic in stream.input) if stream.redrive else ()
+
+
 def origin_of(record: Record) -> Origin | None:
-    """Return what the last header of a record of a redrive topic says; None where it is not ours, or another topic's."""
+    """Return what the last header of a record of a redrive topic says; None where it is no header of ours for it."""
     name, value = record.headers[-1] if record.headers else ("", None)
     if name != REDRIVE or not value:
         return None

@@ -21,6 +21,7 @@ from jobs.stream.lookup import Lookup, StorePolicy
 from jobs.stream.metrics import Metrics
 from jobs.stream.position import ensure_start
 from jobs.stream.preflight import check_limits, check_topics
+from jobs.stream.redrive_header import redrive_topics
 from jobs.stream.run import RunWriter
 from jobs.stream.served import Served, ServedPolicy, alias_of_uri
 from jobs.stream.slot import member_name
@@ -155,6 +156,8 @@ class Service:
             self._runs.started(current.served)
             with KafkaOffsets(kafka, stream.group) as offsets:
                 begun = ensure_start(offsets, stream.input, self._request.start, stream.group)
+                # Whatever is there was put there to be scored.
+                begun |= ensure_start(offsets, redrive_topics(stream), "earliest", stream.group)
             log.get().info(
                 log.WORKER_STARTED,
                 member=self._member,
@@ -165,7 +168,7 @@ class Service:
             # The producer first: from here on a predecessor in this slot can commit nothing any more.
             sink = KafkaOutput.open(kafka, self._member)
             stack.callback(sink.close)
-            source = KafkaInput(kafka, stream.input, stream.group, self._member)
+            source = KafkaInput(kafka, (*stream.input, *redrive_topics(stream)), stream.group, self._member)
             stack.callback(source.close)
             if stream.otlp_endpoint:
                 self._tracing = _open_tracing(stream.otlp_endpoint, self._member)
@@ -184,7 +187,7 @@ class Service:
         """Find the topics and their limits, and the store."""
         stream = self._stream
         with KafkaCluster(self._settings.kafka) as cluster:
-            names = {*stream.input, stream.predictions, stream.dead_letters}
+            names = {*stream.input, *redrive_topics(stream), stream.predictions, stream.dead_letters}
             topics = check_topics(cluster.topics(names), stream)
             check_limits(topics, stream, self._settings.kafka)
             self._identity = Identity(app=stream.app, cluster=cluster.id(), role=self._alias)
@@ -197,6 +200,7 @@ class Service:
             dead_letters=stream.dead_letters,
             max_prediction_bytes=limits[stream.predictions],
             max_dead_letter_bytes=limits[stream.dead_letters],
+            redriven=frozenset(redrive_topics(stream)),
         )
         self._store = open_guarded(self._settings.online)
         policy = StorePolicy(self._settings.online.when_down)

@@ -45,7 +45,7 @@ class WorkerPolicy:
     dead_letters: str
     """Topic of refused events, by which they are counted."""
     batch_records: int = 2000
-    batch_s: float = 0.025
+    batch_s: float = 0.01
     batch_output_bytes: int = 8 * 1024 * 1024
     idle_s: float = 0.1
     """How long a poll waits for a first record; so often the loop turns at least."""

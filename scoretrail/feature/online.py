@@ -110,6 +110,13 @@ class MemoryOnlineStore:
             written += 1
         return WriteResult(written, older)
 
+    def erase(self, entity: str) -> int:
+        """Remove every value of an entity, of all views, sets and layouts; return how many there were."""
+        gone = [key for key in self.values if entity_of(key) == entity]
+        for key in gone:
+            del self.values[key]
+        return len(gone)
+
     def ping(self) -> None:
         """Return: memory always answers."""
 
@@ -124,6 +131,15 @@ def online_key(view: str, stored: str, schema8: str, entity: str) -> str:
     'fs:flight_delay:origin_weather:0a1b2c3d:EWR'
     """
     return f"fs:{view}:{stored}:{schema8}:{entity}"
+
+
+def entity_of(key: str) -> str:
+    """Return whose value a key leads to.
+
+    >>> entity_of("fs:flight_delay:origin_weather:0a1b2c3d:EWR:2")
+    'EWR:2'
+    """
+    return key.split(":", 4)[4]
 
 
 def encode_value(event_time_us: int, available_at_us: int, row: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import redis
 from redis.connection import Connection, SSLConnection
 
 from scoretrail.errors import StoreUnavailableError
-from scoretrail.feature.online import WriteResult
+from scoretrail.feature.online import WriteResult, entity_of
 
 if TYPE_CHECKING:
     import socket
@@ -36,6 +37,8 @@ PING_TIMEOUT_S: Final = 1.0
 _FAILURES: Final = (redis.RedisError, OSError, ValueError)
 """What redis-py raises; the last two where it met what it did not expect."""
 _Item = TypeVar("_Item")
+_SPECIAL: Final = re.compile(r"[*?\[\]\\^]")
+_ESCAPED: Final = r"\\\g<0>"
 
 # Bytes 2 to 17 of a value are its two times, in an order in which a greater byte is later (`online.ORDER`). Compared
 # byte by byte: Lua's numbers lose what lies beyond 2**53, and its strings are compared by locale.
@@ -135,6 +138,25 @@ class RedisOnlineStore:
             kept = sum(self._write_part(part))
             written, older = written + len(part) - kept, older + kept
         return WriteResult(written, older)
+
+    def erase(self, entity: str) -> int:
+        """Remove every value of an entity, of all views, sets and layouts; return how many there were.
+
+        The server's keys are gone through, so it takes a while; its user needs ``+scan +del`` for it.
+
+        Raises:
+            StoreUnavailableError: no server, no answer in time, or a refusal; erasing again is right.
+        """
+        pattern, cursor, gone = f"fs:*:*:*:{_SPECIAL.sub(_ESCAPED, entity)}", b"0", 0
+        while True:
+            command = ("SCAN", cursor, "MATCH", pattern, "COUNT", PIPELINE_VALUES)
+            ((cursor, keys),) = self._ask([command], time.monotonic() + WRITE_TIMEOUT_S, again=self._is_used)
+            # A pattern cannot say that no colon comes before the entity.
+            if keys := [key for key in keys if entity_of(key.decode()) == entity]:
+                (removed,) = self._ask([("DEL", *keys)], time.monotonic() + WRITE_TIMEOUT_S)
+                gone += removed
+            if cursor == b"0":
+                return gone
 
     def ping(self) -> None:
         """Return if the server answers.

@@ -91,7 +91,7 @@ class OnnxScorer:
             }
         try:
             (raw,) = self._session.run([self._output.name], tensors)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (ONNX Runtime's errors have no common base but Exception)
             # Neither the text nor the cause is passed on: both may quote the value that it failed on.
             raise ScoreError("the model failed on a batch", got=_kind(error)) from None
         return self._shaped(raw, wanted)[:given]

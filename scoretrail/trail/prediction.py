@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 """Raised when a column of the output changes; part of every work key."""
 
+ENTITY_COMMENT: Final = "Entity key of the record"
+"""Of the column by which an entity is found in any table of ours."""
+
 CLASS_PREFIX: Final = "score_"
 """Of the columns that hold one class's score."""
 
@@ -114,7 +117,7 @@ def prediction_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.Dat
         OutputTableError: the view or the partitions use a name that the table needs.
     """
     classes = manifest.output.classes if manifest.output.task == "multiclass" else ()
-    return _distinct(
+    return distinct(
         *_identity(manifest, partition),
         Column("score", pa.float64(), _score_comment(manifest)),
         *(
@@ -136,7 +139,7 @@ def reject_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.DataTyp
         OutputTableError: the view or the partitions use a name that the table needs.
     """
     key, time, *further = _identity(manifest, partition)
-    return _distinct(
+    return distinct(
         Column(key.name, key.type, key.comment, nullable=True),
         Column(time.name, time.type, time.comment, nullable=True),
         *further,
@@ -203,7 +206,7 @@ def constant_arrays(trail: TrailValues, rows: int) -> dict[str, pa.Array]:
     }
 
 
-def _distinct(*columns: Column) -> tuple[Column, ...]:
+def distinct(*columns: Column) -> tuple[Column, ...]:
     """Return columns after a look at their names, which Delta holds equal whatever their case.
 
     Raises:
@@ -239,7 +242,7 @@ def _identity(manifest: Manifest, partition: Sequence[tuple[str, pa.DataType]]) 
     view = manifest.view
     names = {view["entity_key"]["name"], view["event_time"]}
     return (
-        Column(view["entity_key"]["name"], pa.type_for_alias(view["entity_key"]["type"]), "Entity key of the record"),
+        Column(view["entity_key"]["name"], pa.type_for_alias(view["entity_key"]["type"]), ENTITY_COMMENT),
         Column(view["event_time"], TIMESTAMP, "Event time of the record, UTC"),
         *(Column(name, type_, "Partition column") for name, type_ in partition if name not in names),
     )

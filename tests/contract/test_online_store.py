@@ -249,3 +249,28 @@ def test_many_values_are_written_fast(valkey: ValkeyServer) -> None:
 
     assert time.monotonic() - started < 5
     store.close()
+
+
+# --- Erasing ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_value_of_an_erased_entity_goes_and_no_other(store: OnlineStore) -> None:
+    assert isinstance(store, MemoryOnlineStore | RedisOnlineStore)
+    special = "E*?[W]\\R^:2"
+    gone = [online_key(view, name, "00000000", special) for view in ("a", "b") for name in ("x", "y")]
+    gone.append(online_key("a", "x", "11111111", special))
+    kept = [online_key("a", "x", "00000000", one) for one in ("EWR", "2", f"1:{special}", "E", "Exyz[W]\\R^:2", "W")]
+    store.write([value(1, key=key) for key in (*gone, *kept)])
+
+    assert store.erase(special) == len(gone)
+    assert store.read(gone, DEADLINE_S) == [None] * len(gone)
+    assert None not in store.read(kept, DEADLINE_S)
+    assert store.erase(special) == 0
+
+
+def test_an_entity_to_be_erased_is_found_among_many(store: OnlineStore) -> None:
+    assert isinstance(store, MemoryOnlineStore | RedisOnlineStore)
+    many = [online_key("a", "x", "00000000", str(i)) for i in range(2 * PIPELINE_VALUES)]
+    store.write([value(1, key=key) for key in many])
+
+    assert [store.erase(str(i)) for i in (0, 7, len(many) - 1, len(many))] == [1, 1, 1, 0]

@@ -14,7 +14,7 @@ HOMES = {
     "obstore": {"scoretrail.storage"},
     "onnx": {"scoretrail.model.graph"},
     "onnxruntime": {"scoretrail.model.scorer"},
-    "kafka": {"jobs.services.topics", *(f"jobs.stream.{name}" for name in ("broker", "cluster", "connection"))},
+    "kafka": {"jobs.services.topics", *(f"jobs.stream.{name}" for name in ("broker", "cluster", "connection", "reader"))},
     "prometheus_client": {"jobs.stream.metrics"},
     "redis": {"scoretrail.feature.online_redis"},
     "sqlglot": {"jobs.batch.input.predicate"},

@@ -151,7 +151,8 @@ def _follow(commits: Sequence[Commit], verdict: Verdict) -> dict[int, _Ranges]:
         if before is not None:
             if commit.alias_no < before.alias_no:
                 verdict.note("alias_back", commit)
-            if commit.offset <= before.offset:
+            # Workers that begin together may commit the same starting point, which has no bundle.
+            if commit.offset <= before.offset and (commit.bundle or before.bundle):
                 verdict.note("offset_back", commit)
         last[commit.partition] = commit
         ranges = found.setdefault(commit.partition, _Ranges([], []))

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.chaos.stream.order import Action, Order
 
@@ -58,9 +58,9 @@ class Crew:
         """How workers ended: exit code, or minus the signal's number."""
         self.born = 0
         self.killed_at: list[tuple[float, bool]] = []
-        """Of each SIGKILL, on the monotonic clock, and whether the slot is put back at once; whoever reads empties."""
+        """Of each SIGKILL: when (seconds since 1970), and whether its slot is filled at once; the reader empties it."""
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Self:
         with (self._folder / "nursery.log").open("a") as log:
             self._nursery = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.stream.nursery"],
@@ -72,7 +72,7 @@ class Crew:
             )
         self._thread = threading.Thread(target=self._listen, name="crew", daemon=True)
         self._thread.start()
-        assert self._told.get(timeout=WAIT_S) == {"ready": True}
+        assert self._told.get(timeout=WAIT_S)["ready"]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,4 +162,4 @@ class Crew:
     def _listen(self) -> None:
         assert self._nursery.stdout is not None
         for line in self._nursery.stdout:
-            self._told.put({**json.loads(line), "at": time.monotonic()} if b"ended" in line else json.loads(line))
+            self._told.put({**json.loads(line), "at": time.time()})

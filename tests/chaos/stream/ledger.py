@@ -8,7 +8,7 @@ import threading
 import time
 from array import array
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
@@ -29,19 +29,20 @@ class Ledger(threading.Thread):
     def __init__(self, bootstrap: str, topic: str, partitions: int, rate: float, seed: int) -> None:
         """Prepare to send so many events a second, evenly over the partitions."""
         super().__init__(name="ledger", daemon=True)
-        self._bootstrap, self._topic, self._partitions, self._rate = bootstrap, topic, partitions, rate
+        self._where, self._topic, self._partitions, self._rate = bootstrap, topic, partitions, rate
         self._random = random.Random(seed)
         self._stopped = threading.Event()
         self._acknowledged = array("q")
         self.sent = 0
         self.unknown = 0
+        """Events whose sending failed or timed out."""
 
     def run(self) -> None:
         producer = KafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            bootstrap_servers=self._where,
             acks="all",
             enable_idempotence=False,  # after a crash of the broker it goes on, where the other kind may give up
-            retries=3,
+            retries=100,
             linger_ms=5,
             max_block_ms=2000,
             delivery_timeout_ms=10_000,
@@ -57,6 +58,13 @@ class Ledger(threading.Thread):
                 self._send(producer)
         producer.flush(30)
         producer.close(10)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         """Send no more; return when every outcome is known, or known to be unknown."""
@@ -95,6 +103,6 @@ class Ledger(threading.Thread):
     def _value(self, number: int) -> bytes:
         if self._random.random() < BAD_RATIO:
             return b"{%d" % number
-        at = f"2013-12-01T{number % 24:02d}:00:00Z"
+        at = f"2013-12-01T00:{number % 60:02d}:00Z"
         # ``number`` is no feature: it makes every value, and so its digest, another.
         return json.dumps({"key": f"k{number}", "at": at, "place": PLACES[number % 4], "number": number}).encode()

@@ -29,6 +29,7 @@ def work_naively(plan: dict[str, Any]) -> int:
         group_id=settings["stream.group"],
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        group_instance_id="naive",  # so that its successor need not wait for a session
         session_timeout_ms=6000,
     )
     producer = KafkaProducer(bootstrap_servers=bootstrap)

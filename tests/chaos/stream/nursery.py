@@ -18,7 +18,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import scoretrail.model.scorer  # noqa: F401  (the engine, before the first fork)
+import scoretrail.feature.online_redis  # noqa: F401  (what a worker loads when it is used)
+import scoretrail.model.scorer  # noqa: F401
 from jobs.stream.position import start_of
 from jobs.stream.service import Service, ServiceRequest
 from jobs.stream.stopping import Stopping

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -80,7 +80,7 @@ def commits_of(bootstrap: str, group: str, topic: str) -> list[Commit]:
         if place is None or place[:2] != (group, topic) or record.value is None:
             continue
         offset, metadata = _commit(record.value)
-        mark = json.loads(metadata) if metadata else {"alias_no": 0, "bundle": ""}
+        mark: dict[str, Any] = json.loads(metadata) if metadata else {"alias_no": 0, "bundle": ""}
         found.append(Commit(place[2], offset, mark["alias_no"], mark["bundle"]))
     return found
 
@@ -133,33 +133,36 @@ def _consumer(bootstrap: str) -> Any:
 
 
 class Lookout(threading.Thread):
-    """Watches the outputs while they grow: when an outcome of each input partition was seen last."""
+    """Watches the outputs while they grow: when the newest outcome was written that is visible, by input partition."""
 
     def __init__(
         self, bootstrap: str, topics: dict[str, int], partition_of: Callable[[Any], int], partitions: int
     ) -> None:
         """Watch topics, name -> number of partitions, from their beginnings."""
         super().__init__(name="lookout", daemon=True)
-        self._bootstrap = bootstrap
+        self._where = bootstrap
         self._assigned = [TopicPartition(name, number) for name, count in topics.items() for number in range(count)]
         self._partition_of = partition_of
         self._stopped = threading.Event()
-        self.seen_at = [0.0] * partitions
-        """Of each input partition, on the monotonic clock."""
+        self.written_ms = [0] * partitions
+        """Of each input partition, on the clock of the machine that all processes share."""
         self.outcomes = 0
 
     def run(self) -> None:
-        consumer = _consumer(self._bootstrap)
+        consumer = _consumer(self._where)
         consumer.assign(self._assigned)
         while not self._stopped.is_set():
-            found = consumer.poll(timeout_ms=20)
-            now = time.monotonic()
-            for records in found.values():
+            for records in consumer.poll(timeout_ms=20).values():
                 self.outcomes += len(records)
                 for record in records:
-                    self.seen_at[self._partition_of(record)] = now
+                    partition = self._partition_of(record)
+                    self.written_ms[partition] = max(self.written_ms[partition], record.timestamp)
         consumer.close()
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self.join(30)

@@ -41,7 +41,7 @@ def program(folder: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_a_root_is_built_and_built_again(folder: Path) -> None:
-    words = ("build", "--view", "live.py:parcel_live", "--records", "records", "--output", "built")
+    words: tuple[str, ...] = ("build", "--view", "live.py:parcel_live", "--records", "records", "--output", "built")
     words += ("--stored", "depot_load=loads", "--stored", "route_time=times", "--master", "local[1]")
     first = program(folder, *words)
     assert (first["partitions_built"], first["rows_built"]) == (1, 2)

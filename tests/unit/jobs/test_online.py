@@ -32,6 +32,11 @@ def test_who_we_are_comes_from_settings_of_its_own() -> None:
     assert "s3cret" not in repr(found)
 
 
+def test_how_long_a_connection_may_take_is_a_setting() -> None:
+    assert address(uri="redis://store", connect_ms=250).connect_s == 0.25
+    assert address(uri="redis://store").connect_s == RedisAddress().connect_s
+
+
 @pytest.mark.parametrize(
     "uri",
     [None, "", "store:6379", "http://store", "redis://", "redis://store:port/0", "redis://store/x", "redis://a/0?b=1"],

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from kafka import errors
+from kafka.partitioner import DefaultPartitioner
 
-from jobs.stream.broker import KafkaOutput, _Listener
+from jobs.stream.broker import KafkaOutput, _Listener, _Partitioner
 from jobs.stream.port import Change, Partition
 from jobs.stream.record import Message
 from scoretrail.errors import BrokerError, FencedError, RefusedMessageError
@@ -53,6 +54,22 @@ def test_a_message_without_key_and_value_goes_out_empty(key: bytes | None, value
     producer = Producer()
     output_of(producer).send(Message("t", key, value))
     assert producer.sent == [("t", sent, key, [])]
+
+
+@pytest.mark.parametrize("partitions", [{0}, {0, 1, 2, 3}, {5, 3, 9}], ids=str)
+def test_a_key_goes_where_the_default_of_the_client_puts_it(partitions: set[int]) -> None:
+    cluster = SimpleNamespace(
+        topics=lambda: {"t"},
+        partitions_for_topic=lambda _: set(partitions),
+        available_partitions_for_topic=lambda _: set(partitions),
+    )
+    for number in range(100):
+        key = b"customer-%d" % number
+        chosen, default = (
+            one.partition("t", key, key, b"v", b"v", cluster) for one in (_Partitioner(), DefaultPartitioner())
+        )
+        assert chosen == default
+    assert _Partitioner().partition("t", None, None, b"v", b"v", cluster) in partitions
 
 
 def test_a_message_that_is_too_large_is_refused_at_once() -> None:

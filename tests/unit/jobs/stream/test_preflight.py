@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 import trustme
+from pydantic import SecretStr
 
 from jobs.stream.cluster import Topic
-from jobs.stream.preflight import Seen, _limits, _reached, check_limits, check_topics
+from jobs.stream.preflight import _limits, _login_fix, _reached, check_limits, check_topics, preflight
+from jobs.stream.preflight_login import look_at_login
+from jobs.stream.preflight_seen import Seen
 from scoretrail.errors import ConfigurationError
-from scoretrail.setting import KafkaSettings, StreamSettings
+from scoretrail.setting import KafkaSettings, OnlineSettings, StreamSettings
 
 NAMES = ("events", "predictions", "dead-letters")
 
@@ -138,4 +141,69 @@ def test_a_limit_that_is_smaller_than_the_inputs_is_named() -> None:
     assert seen.fix == ""
     (seen,) = _limits(topics(events=600_000, dead_letters=500_000), KafkaSettings(), StreamSettings())
     assert "without their value" in seen.fix
-    assert not list(_limits(topics(dead_letters=None), KafkaSettings(), StreamSettings()))
+
+
+def test_a_limit_that_may_not_be_read_is_said_to_be_unseen() -> None:
+    (seen,) = _limits(topics(dead_letters=None), KafkaSettings(), StreamSettings())
+    assert (seen.ok, seen.text.startswith("not seen")) == (True, True)
+
+
+def test_nothing_is_claimed_of_a_login_that_nobody_got_to() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    seen = preflight(KafkaSettings(bootstrap=(address,), bootstrap_s=1), StreamSettings())
+    assert [one.name for one in seen] == [f"tcp {address}"]
+
+
+def test_a_certificate_that_is_wrong_ends_the_look_even_where_the_port_answers(ca_file: str) -> None:
+    with listening(trustme.CA().issue_cert("127.0.0.1")) as address:
+        kafka = KafkaSettings(bootstrap=(address,), bootstrap_s=2, security="SSL", ca_file=ca_file)
+        seen = preflight(kafka, StreamSettings())
+    assert [(one.name, one.ok) for one in seen] == [(f"tcp {address}", True), (f"tls {address}", False)]
+
+
+def test_credentials_are_blamed_only_where_they_were_refused() -> None:
+    assert "kafka.password" in _login_fix("[Error 58] SaslAuthenticationFailedError: Authentication failed")
+    assert "kafka.password" not in _login_fix("Connection reset by peer")
+
+
+def test_a_port_that_hangs_up_on_a_login_is_not_taken_for_a_wrong_password() -> None:
+    with listening() as address:
+        kafka = KafkaSettings(
+            bootstrap=(address,),
+            bootstrap_s=2,
+            security="SASL_PLAINTEXT",
+            username="scorer",
+            password=SecretStr("hunter2"),
+        )
+        tcp, sasl = preflight(kafka, StreamSettings())
+    assert (tcp.ok, sasl.ok, sasl.name) == (True, False, f"sasl {address}")
+    assert sasl.text.startswith("no answer to the login")
+    assert "password" not in sasl.fix
+    assert "hunter2" not in repr(sasl)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\x04abcd", b"\0\0\0\x0a" + bytes(10), b""]
+)
+def test_what_is_no_answer_of_kafkas_is_said_and_not_shown(answer: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(5)
+        theirs.sendall(answer)
+        theirs.shutdown(socket.SHUT_WR)
+        kafka = KafkaSettings(security="SASL_PLAINTEXT", username="scorer", password=SecretStr("hunter2"))
+        seen = look_at_login(ours, "broker:9092", kafka)
+    assert not seen.ok
+    assert "HTTP" not in seen.text
+
+
+def test_a_store_that_does_not_answer_is_named_beside_the_brokers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    kafka = KafkaSettings(bootstrap=(address,), bootstrap_s=1)
+    seen = preflight(kafka, StreamSettings(), OnlineSettings(uri=f"redis://{address}/0"))
+    assert (seen[-1].name, seen[-1].ok) == ("store", False)
+    assert "not reachable" in seen[-1].text
+    wrong = preflight(kafka, StreamSettings(), OnlineSettings(uri="redis://user:hunter2@store/0"))[-1]
+    assert (wrong.ok, "hunter2" in repr(wrong)) == (False, False)
