@@ -1,7 +1,7 @@
 """The as-of join in Spark SQL: each record with the value of each stored set that was available at its event time.
 
 Records and values of an entity are put in one order of time, and a running maximum goes through it: one sort and one
-pass. Spark's own ``LEFT ASOF JOIN`` compares each record with every value of its entity (docs/decisions/0011).
+pass. Spark's own ``LEFT ASOF JOIN`` compares each record with every value of its entity (docs/decisions/0012).
 """
 
 from __future__ import annotations
