@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import posixpath
 import secrets
@@ -323,19 +322,10 @@ def score_works(
     context, files = shared
     for work in works:
         try:
-            message = score_work(work, context, files)
-            _keep_loaded()
-            yield message
+            yield score_work(work, context, files)
         except ScoretrailError as error:
             # A file that changed is no longer what was planned: that takes a new plan, not another try.
             if error.disposition is Disposition.RETRY and not isinstance(error, InputChangedError):
                 raise
             yield error
             return
-
-
-@functools.cache
-def _keep_loaded() -> None:
-    """Leave modules and model out of garbage collections, once: Spark makes one after each task, 30 ms for nothing."""
-    gc.collect()
-    gc.freeze()

@@ -61,7 +61,7 @@ def test_both_models_are_registered_with_their_story(registry: Registry, candida
         assert manifest.metrics == candidate.metrics
         assert manifest.card.changes == CHANGES[version]
         assert manifest.guards == GUARDS
-    assert registry.manifest(MODEL_NAME, "1.0.0").block == 256
+    assert registry.manifest(MODEL_NAME, "1.0.0").block == 1024
     assert registry.manifest(MODEL_NAME, "2.0.0").block is None, "trees give the same bits at any batch size"
 
 

@@ -80,7 +80,7 @@ def test_the_manifest_states_what_was_given_found_and_measured(registered_linear
         "2013-12-01T12:00:00.000000Z",
     )
     assert manifest.output == Output(task="binary", name="probabilities", form="matrix", classes=("0", "1"))
-    assert (manifest.threshold, manifest.block) == (0.5, 256)
+    assert (manifest.threshold, manifest.block) == (0.5, 1024)
     assert manifest.files == {name: digest.of_bytes(files[name]) for name in (MODEL, FEATURES, GOLDEN)}
     assert files[MODEL] == example.linear().onnx
     assert files[FEATURES] == example.NUMBER_VIEW
@@ -116,7 +116,7 @@ def test_every_kind_of_model_is_registered_resolved_and_opened(registered: Regis
 
     assert opened.repeats_bits
     assert (opened.manifest.output.task, opened.manifest.output.classes) == (chosen.task, chosen.classes)
-    assert opened.manifest.block == (None if graphs.inspect(chosen.onnx).is_trees_only else 256)
+    assert opened.manifest.block == (None if graphs.inspect(chosen.onnx).is_trees_only else 1024)
     assert made.registry.aliases(chosen.name) == {"champion": "1.0.0"}
 
 
@@ -270,7 +270,7 @@ def test_a_model_whose_rows_depend_on_their_company_or_on_chance_is_refused(regi
     error = refused(registry, ModelError, onnx=make(), task="regression")
 
     assert error.what == "the model's bits depend on the company a row is scored in"
-    assert error.where == "blocks of 256 rows"
+    assert error.where == "blocks of 1024 rows"
 
 
 def test_golden_rows_that_do_not_repeat_in_a_fresh_process_are_refused(registered_linear: Registered) -> None:
