@@ -70,7 +70,7 @@ def reproduce_prediction(value: bytes, bundle: Bundle) -> list[Difference]:
     _refuse_other("schema of inputs", recorded.inputs_schema, layout.schema_hash)
     try:
         row = binascii.a2b_base64(recorded.inputs, strict_mode=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error is one, and so is text that is not ASCII
         raise TrailError("the inputs of the prediction are not base64") from error
     features_sha256 = digest.of_bytes(row)
     if features_sha256 != recorded.trail.features_sha256:

@@ -14,6 +14,7 @@ from jobs.stream.condition import Condition
 from jobs.stream.envelope import EventPolicy
 from jobs.stream.handler import Handler
 from jobs.stream.health import HealthServer
+from jobs.stream.hook import Hooks
 from jobs.stream.identity import TOPIC_BYTES, Identity, Topics
 from jobs.stream.journal import Journal, take_over_client
 from jobs.stream.limit import DeadLetterLimit, DeadLetterPolicy
@@ -28,7 +29,7 @@ from jobs.stream.slot import member_name
 from jobs.stream.stopping import Stopping
 from jobs.stream.store import answers, open_guarded
 from jobs.stream.watchdog import Watchdog
-from jobs.stream.worker import Hooks, Worker, WorkerPolicy
+from jobs.stream.worker import Worker, WorkerPolicy
 from scoretrail import log
 from scoretrail.errors import DependencyError, FencedError
 from scoretrail.storage import Storage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from jobs.stream import turn as turns
 from jobs.stream.holding import Holding
@@ -17,14 +17,16 @@ from scoretrail.clock import SystemClock
 from scoretrail.errors import (
     BrokerError,
     ConfigurationError,
+    FencedError,
     RefusedMessageError,
     StaleGroupError,
     StoreUnavailableError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from jobs.stream.hook import Current, Hooks
     from jobs.stream.isolation import Handler
     from jobs.stream.port import Input, Membership, Output, Partition
     from jobs.stream.record import Message, Record
@@ -35,6 +37,9 @@ _RETRY_S: Final = 0.2
 _BUNDLE_DIGITS: Final = 16
 _ATTEMPTS: Final = 3
 """A message may be refused by the client, its dead letter by the topic; the third time there is no value in it."""
+_ABORTS: Final = 50
+"""So many turns in a row without a commit, and the group does not know this worker any more, though its client does not
+notice: seen after network faults, for as long as it was watched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,39 +55,6 @@ class WorkerPolicy:
     idle_s: float = 0.1
     """How long a poll waits for a first record; so often the loop turns at least."""
     recover_s: float = 60.0
-
-
-class Current(Protocol):
-    """What scores at the moment."""
-
-    @property
-    def alias_no(self) -> int:
-        """The number of the alias record; it never goes back."""
-        ...
-
-    @property
-    def bundle_sha256(self) -> str:
-        """Digest of the bundle."""
-        ...
-
-    @property
-    def handler(self) -> Handler:
-        """Turns records into messages by that bundle."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hooks:
-    """What a worker is told by, and tells, its surroundings."""
-
-    current: Callable[[], Current]
-    """Which bundle serves; asked once per turn, so that a switch lies between transactions."""
-    store_is_back: Callable[[], bool] = lambda: True
-    """Asks a store that was away whether it answers."""
-    on_step: Callable[[str], Any] = lambda _: None
-    """Called between any two steps of a turn, with the name of the one that was done."""
-    on_switch: Callable[[int, Mapping[Partition, int]], Any] = lambda *_: None
-    """Told the alias and the first offset that it scored, of each partition that an older one had scored before."""
 
 
 class Worker:
@@ -118,6 +90,8 @@ class Worker:
         self._holding = Holding()
         self._paused: set[Partition] = set()
         self._rebalances = 0
+        self._aborts = 0
+        """Turns in a row that the group refused."""
         self._is_open = False
         """Whether a transaction was begun that is neither committed nor aborted."""
 
@@ -221,6 +195,7 @@ class Worker:
                 fix="raise its max.message.bytes; `scoretrail stream preflight` compares the limits",
             )
         done.outcome = Outcome.COMMITTED
+        self._aborts = 0
         done.records += len(part.records)
         done.transactions += 1
         done.dead_letters += sum(message.topic == self._policy.dead_letters for message in part.messages)
@@ -336,8 +311,15 @@ class Worker:
     # --- Failures -----------------------------------------------------------------------------------------------------
 
     def _give_up(self, done: Turn, error: StaleGroupError) -> None:
-        """Abort and read again; who has the partitions now is told by the next poll."""
+        """Abort and read again; who has the partitions now is told by the next poll.
+
+        Raises:
+            FencedError: the group refuses this worker again and again.
+        """
         done.outcome, done.error = Outcome.ABORTED, error.got or error.what
+        self._aborts += 1
+        if self._aborts >= _ABORTS:
+            raise FencedError("the group no longer knows this worker", where="offsets", got=done.error) from error
         try:
             self._abort()
             self._rewind()

@@ -17,12 +17,13 @@ from typing import Any
 
 from jobs.stream.broker import KafkaInput, KafkaOutput
 from jobs.stream.cluster import KafkaOffsets
+from jobs.stream.hook import Hooks
 from jobs.stream.position import ensure_start, start_of
 from jobs.stream.record import Message, Record
 from jobs.stream.slot import member_name
 from jobs.stream.turn import Outcome
 from jobs.stream.watchdog import Watchdog
-from jobs.stream.worker import Hooks, Worker, WorkerPolicy
+from jobs.stream.worker import Worker, WorkerPolicy
 from scoretrail.errors import ScoretrailError
 from scoretrail.setting import KafkaSettings
 

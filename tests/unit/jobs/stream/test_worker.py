@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from jobs.stream.hook import Hooks
 from jobs.stream.port import Committed, Partition
 from jobs.stream.position import Mark, alias_of
 from jobs.stream.record import Record
 from jobs.stream.turn import Outcome
-from jobs.stream.worker import Hooks, Worker, WorkerPolicy
+from jobs.stream.worker import Worker, WorkerPolicy
 from scoretrail import log
 from scoretrail.errors import (
     BrokerError,
@@ -144,6 +145,37 @@ def test_the_brokers_own_refusal_aborts_too(stage: Stage) -> None:
     worker = stage.worker()
     assert worker.turn().outcome is Outcome.ABORTED
     assert worker.turn().records == 2
+    assert stage.values() == [b"a", b"b"]
+
+
+def refuse_offsets(stage: Stage, times: int) -> None:
+    """Let the group refuse a worker's offsets so many times in a row."""
+    send_offsets, left = stage.sink.send_offsets, iter(range(times))
+
+    def refuse(*given: Any) -> None:
+        if next(left, None) is not None:
+            raise StaleGroupError("unknown member", where="offsets")
+        send_offsets(*given)
+
+    stage.sink.send_offsets = refuse  # type: ignore[method-assign]
+
+
+def test_a_worker_that_the_group_has_forgotten_ends(stage: Stage) -> None:
+    refuse_offsets(stage, times=1000)
+    worker = stage.worker()
+    for _ in range(49):
+        assert worker.turn().outcome is Outcome.ABORTED
+    with pytest.raises(FencedError, match="no longer knows"):
+        worker.turn()
+    assert stage.values() == []
+
+
+def test_refusals_that_end_do_not_end_the_worker(stage: Stage) -> None:
+    refuse_offsets(stage, times=49)
+    worker = stage.worker()
+    for _ in range(49):
+        assert worker.turn().outcome is Outcome.ABORTED
+    assert worker.turn().outcome is Outcome.COMMITTED
     assert stage.values() == [b"a", b"b"]
 
 
