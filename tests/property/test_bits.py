@@ -68,7 +68,7 @@ def test_without_blocks_linear_models_do_differ() -> None:
     differing = 0
     for name in LINEAR:
         proper = load_example(example.ALL[name]())
-        assert proper.manifest.block == 256
+        assert proper.manifest.block == 1024
         free = replace(proper, scorer=OnnxScorer(example.ALL[name]().onnx, proper.manifest.output, None))
         features = features_of(proper)
         whole = bits_of(free.raw_scores(features))[:1_000]

@@ -103,9 +103,11 @@ def make_launcher(
 
 
 @pytest.fixture
-def launcher(make_launcher: MakeLauncher, tmp_path: Path) -> Launcher:
+def launcher(make_launcher: MakeLauncher, tmp_path: Path) -> Iterator[Launcher]:
     """A place of its own for one test."""
-    return make_launcher(tmp_path)
+    place = make_launcher(tmp_path)
+    yield place
+    place.end()
 
 
 @pytest.fixture(scope="session")

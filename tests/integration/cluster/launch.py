@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,13 @@ class Program:
         self._out, self._err = folder / "out.txt", folder / "err.txt"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
-                command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=environment, cwd=folder
+                command,
+                stdout=out,
+                stderr=err,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                cwd=folder,
+                start_new_session=True,
             )
 
     @property
@@ -58,9 +65,9 @@ class Program:
         return Outcome(code, json.loads(lines[-1]) if lines else {}, self._err.read_text())
 
     def end(self) -> None:
-        """End it, if it still runs."""
+        """End it, and what it started, if it still runs."""
         if self.is_running:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
 
@@ -77,6 +84,12 @@ class Launcher:
     python: Path
     """The executors' Python: every library, nothing of ours."""
     wheel: Path
+    programs: list[Program] = field(default_factory=list)
+
+    def end(self) -> None:
+        """End what still runs: a test that fails does not wait for its program."""
+        for program in self.programs:
+            program.end()
 
     @property
     def table(self) -> str:
@@ -166,4 +179,5 @@ class Launcher:
             "PYSPARK_PYTHON": str(self.python),
             "SPARK_LOCAL_IP": "127.0.0.1",
         }
-        return Program(command, environment, self.folder)
+        self.programs.append(Program(command, environment, self.folder))
+        return self.programs[-1]
