@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 BLOCK_ROWS: Final = 256
 """Rows of a call. A lone record pays for the whole block, which is padded, so a large model gets a small one."""
 SMALL_BLOCK_ROWS: Final = 1024
-"""Rows of a call of a small model, which takes longer to call than to compute: a linear job is a seventh faster."""
+"""Rows of a call of a small model, which takes longer to call than to compute: a linear job is a twentieth faster."""
 SMALL_MODEL_BYTES: Final = 64 * 2**10
 GOLDEN_ROWS: Final = 256
 PROOF_ROWS: Final = 10_000

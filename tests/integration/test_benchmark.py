@@ -11,9 +11,11 @@ import pytest
 
 from tests.rules.source import ROOT
 
-pytestmark = [pytest.mark.bench, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
-PARTS = ("warm", "first", "again", "memory", "growth", "small-files")
+LONG = ("warm", "first", "memory", "growth", "small-files")
+#: One part runs with every test run, so that the benchmark does not rot; the others with `make test-slow`.
+PARTS = ["again", *(pytest.param(part, marks=[pytest.mark.bench, pytest.mark.slow]) for part in LONG)]
 
 
 @pytest.mark.parametrize("part", PARTS)
