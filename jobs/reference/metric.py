@@ -17,7 +17,7 @@ their usual names: CPU seconds, resident memory, open files. No label holds a ke
 def metrics_page() -> str:
     """Return the page."""
     rows = [
-        (f"`{PREFIX}{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), prose(one.help))
+        (f"`{PREFIX}{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels) or "none", prose(one.help))
         for one in TABLE
     ]
     return page(

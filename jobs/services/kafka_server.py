@@ -8,6 +8,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from jobs.services.fencing import fence_the_crashed
 from jobs.services.probe import kafka_answers
 from scoretrail.errors import ServiceError
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _HOST: Final = "127.0.0.1"
 _FORMAT_LIMIT_S: Final = 120.0
+_ENDED_BY_ITSELF: Final = ".kafka_cleanshutdown"
+"""The file that Kafka leaves in a data folder, and takes away at its next start."""
 _ONE_BROKER: Final = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -41,10 +44,9 @@ _OURS: Final = {
     "group.initial.rebalance.delay.ms": "0",
     # Readers wait for a transaction whose worker is gone: its timeout, and until the broker looks for such (10 s).
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
-    # After a crash the controller refuses the broker until the session of the crashed one is over (9 s): a restart took
-    # 15 s, and with these 8 s on a busy machine.
-    "broker.session.timeout.ms": "4000",
-    "broker.heartbeat.interval.ms": "500",
+    # Nobody takes over from the only broker. A busy machine that holds back its heartbeats must not take the leader from
+    # every partition: transactions may break at that (see fencing.py, which also makes a restart independent of it).
+    "broker.session.timeout.ms": "30000",
 }
 
 
@@ -76,16 +78,22 @@ class KafkaServer:
         return {name: port for name, (_, port) in self.listeners.items()}
 
     def prepare(self) -> None:
-        """Write its properties, and format its data folder the first time.
+        """Write its properties; format its data folder the first time, and fence it after a crash.
 
         Raises:
-            ServiceError: Kafka refuses to format.
+            ServiceError: Kafka refuses to format, or cannot fence.
         """
+        properties = self.all_properties()
         self._properties_file.write_text(
-            "".join(f"{key}={value}\n" for key, value in self.all_properties().items()), encoding="utf-8"
+            "".join(f"{key}={value}\n" for key, value in properties.items()), encoding="utf-8"
         )
-        if (self._data / "meta.properties").is_file():
-            return
+        if not (self._data / "meta.properties").is_file():
+            self._format()
+        elif not (self._data / _ENDED_BY_ITSELF).is_file():
+            log = self.folder / "fencing.log"
+            fence_the_crashed(self.folder, properties, self._command, log)
+
+    def _format(self) -> None:
         arguments = ["format", "--config", str(self._properties_file), "--ignore-formatted"]
         arguments += ["--cluster-id", cluster_id(uuid.uuid4())]
         told = subprocess.run(
@@ -100,7 +108,7 @@ class KafkaServer:
 
     def command(self) -> tuple[str, ...]:
         """Return an absolute path and its arguments."""
-        return (*self._jvm(self.heap_mib), "kafka.Kafka", str(self._properties_file))
+        return self._command(self._properties_file)
 
     def answers(self) -> bool:
         """Tell whether it does its work now; takes a second at most."""
@@ -130,6 +138,9 @@ class KafkaServer:
     @property
     def _properties_file(self) -> Path:
         return self.folder / "server.properties"
+
+    def _command(self, properties: Path) -> tuple[str, ...]:
+        return (*self._jvm(self.heap_mib), "kafka.Kafka", str(properties))
 
     def _jvm(self, heap_mib: int) -> tuple[str, ...]:
         return (

@@ -272,8 +272,8 @@ class Worker:
         if change.assigned:
             committed = self._input.committed(change.assigned)
             self._holding.assign({p: alias_of(committed.get(p)) for p in change.assigned})
-        named = {name: sorted(map(str, getattr(change, name))) for name in ("assigned", "revoked")}
-        log.get().info(log.PARTITIONS_MOVED, **named)
+        assigned, revoked = (sorted(map(str, moved)) for moved in (change.assigned, change.revoked))
+        log.get().info(log.PARTITIONS_MOVED, assigned=assigned, revoked=revoked)
 
     def _wait(self, alias_no: int) -> set[Partition]:
         """Pause what may not be read, resume what may again; return what may not."""

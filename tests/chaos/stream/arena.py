@@ -24,8 +24,8 @@ STALL_S = 10.0
 #: What decides how fast a slot comes back are the defaults; what ends a loop that stands still is sooner.
 TIMES = {"kafka.watchdog_s": 6, "kafka.max_poll_interval_s": 8}
 MARKERS_SKIPPED = "these partitions are likely deleted already and hence can be skipped"
-"""What Kafka 4.3.1 says after a restart of the only broker, of partitions that have no leader yet: they get no marker.
-Their records stay open, and the next transaction of the same producer commits or aborts them with its own."""
+"""What Kafka 4.3.1 says when it ends a transaction and one of its partitions has no leader: that one gets no marker.
+Its records stay open, and the next transaction of the same producer commits or aborts them with its own."""
 _SOURCE = re.compile(rb'"source":\{[^}]*"partition":(\d+)')
 
 

@@ -1,5 +1,8 @@
 """A real Kafka: transactions, crashes, freezing, users and certificates, and that nothing is left."""
 
+import subprocess
+import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +106,40 @@ def test_a_crash_loses_nothing_and_the_address_stays(own: Service) -> None:
     assert own.stop(), "it had to be killed"
     own.restart()
     assert [one.value for one in read_committed(address, topic)] == [b"before", b"after a crash"]
+
+
+LEAVES_A_TRANSACTION_OPEN = """
+import os, sys
+from kafka import KafkaProducer
+producer = KafkaProducer(bootstrap_servers=sys.argv[1], transactional_id="t", transaction_timeout_ms=3000)
+producer.init_transactions()
+producer.begin_transaction()
+for partition in range(3):
+    producer.send(sys.argv[2], b"aborted", partition=partition).get(30)
+os._exit(0)
+"""
+
+
+def test_no_transaction_of_before_a_crash_is_half_ended(own: Service) -> None:
+    """Killed while a transaction is open: the coordinator that comes back ends it with all of its markers.
+
+    Without the fencing, the broker of this test says that it leaves markers out, and readers see the aborted record.
+    """
+    address, topic = own.address, fresh_topic(own.address, 3)
+    left_open = [sys.executable, "-c", LEAVES_A_TRANSACTION_OPEN, address, topic]
+    assert subprocess.run(left_open, check=False, timeout=60).returncode == 0
+    own.kill()
+    time.sleep(3)  # the transaction is over its time as soon as the broker is back
+    own.restart()
+    second = KafkaProducer(bootstrap_servers=address, transactional_id="t")
+    second.init_transactions()
+    second.begin_transaction()
+    for partition in range(3):
+        second.send(topic, b"committed", partition=partition).get(30)
+    second.commit_transaction()
+    second.close()
+    assert [one.value for one in await_committed(address, topic, 3)] == [b"committed"] * 3
+    assert "Couldn't find leader endpoint" not in own.log.read_text(encoding="utf-8")
 
 
 def test_a_topic_that_was_misspelt_does_not_appear(own: Service) -> None:

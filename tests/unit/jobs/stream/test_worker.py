@@ -157,7 +157,7 @@ def refuse_offsets(stage: Stage, times: int) -> None:
             raise StaleGroupError("unknown member", where="offsets")
         send_offsets(*given)
 
-    stage.sink.send_offsets = refuse  # type: ignore[method-assign]
+    stage.sink.send_offsets = refuse  # type: ignore[method-assign, assignment]
 
 
 def test_a_worker_that_the_group_has_forgotten_ends(stage: Stage) -> None:
