@@ -74,7 +74,7 @@ def _level(call: ast.Call) -> str:
 
 
 def _names(call: ast.Call) -> Iterator[str]:
-    """Yield the fields of a call, those bound by ``log.get(…)`` first; ``**x`` as every key of x, or as those it spells."""
+    """Yield the fields of a call, those bound by ``log.get(…)`` first; ``**x`` as every key of x or those spelt."""
     inner = call.func.value if isinstance(call.func, ast.Attribute) else None
     for keyword in [*(inner.keywords if isinstance(inner, ast.Call) else ()), *call.keywords]:
         yield from [keyword.arg] if keyword.arg else _unpacked(keyword.value)

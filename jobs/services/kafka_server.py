@@ -44,7 +44,7 @@ _OURS: Final = {
     "group.initial.rebalance.delay.ms": "0",
     # Readers wait for a transaction whose worker is gone: its timeout, and until the broker looks for such (10 s).
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
-    # Nobody takes over from the only broker. A busy machine that holds back its heartbeats must not take the leader from
+    # Nobody takes over from the only broker. A busy machine that delays its heartbeats must not take the leader from
     # every partition: transactions may break at that (see fencing.py, which also makes a restart independent of it).
     "broker.session.timeout.ms": "30000",
 }

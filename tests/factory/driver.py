@@ -71,17 +71,16 @@ def main(spec: dict[str, Any]) -> None:
 
 
 def wrap(owner: Any, name: str, when: str, act: Callable[[], None]) -> None:
-    """Do something before or after the first call of a function."""
+    """Do something once: before the first call of a function, or after the first one that returned."""
     original = getattr(owner, name)
-    first = [True]
+    left = iter([act])
 
     def wrapped(*arguments: Any, **options: Any) -> Any:
-        turn = first and first.pop()
-        if turn and when == "before":
-            act()
+        if when == "before":
+            next(left, lambda: None)()
         result = original(*arguments, **options)
-        if turn and when == "after":
-            act()
+        if when == "after":
+            next(left, lambda: None)()
         return result
 
     setattr(owner, name, wrapped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 import structlog
@@ -77,3 +78,29 @@ def test_the_client_speaks_through_our_log_from_warnings_up() -> None:
         assert [(entry["event"], entry["told"]) for entry in logs] == [(log.CLIENT_WARNING, "node 1 went away")]
     finally:
         client.handlers, client.propagate = before
+
+
+class Passing:
+    """A clock that is set."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def now(self) -> datetime:
+        raise NotImplementedError
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+def test_a_client_that_says_hundreds_of_lines_is_cut_short_and_counted() -> None:
+    clock = Passing()
+    handler = ClientLines(clock)
+    record = logging.LogRecord("kafka.conn", logging.WARNING, __file__, 1, "refused", None, None)
+    with capture_logs() as logs:
+        for _ in range(500):
+            handler.emit(record)
+        clock.at += 60
+        handler.emit(record)
+        handler.emit(record)
+    assert [entry["left_out_before"] for entry in logs] == [0] * 60 + [440, 0]
