@@ -9,6 +9,9 @@ BIN := .venv/bin
 WITH_JAVA := JAVA_HOME=$$(sh scripts/java_home.sh) && export JAVA_HOME &&
 # More arguments for pytest: make test PYTEST_ARGS="-k plan -x"
 PYTEST_ARGS ?=
+# Tests run in so many processes, each with a Spark, a Kafka and a Valkey of its own; 0 is all in one.
+WORKERS ?= 2
+IN_PARALLEL = -n $(WORKERS) --dist loadfile
 # More arguments for the benchmark: make bench-batch BENCH_ARGS="--rows 400000 --pairs 1 --small-files 500"
 BENCH_ARGS ?=
 # More arguments for the locking: make lock LOCK_ARGS=--upgrade
@@ -52,15 +55,15 @@ demo-december: java setup ## The same, with the whole of December as a stream
 
 .PHONY: test
 test: java setup ## Run all tests but the slow ones, with branch coverage (at least 95 %)
-	@$(WITH_JAVA) $(BIN)/pytest --cov $(PYTEST_ARGS)
+	@$(WITH_JAVA) $(BIN)/pytest --cov $(IN_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## Run what needs no other program: unit, property, contract and rule tests, doctests
-	@$(BIN)/pytest -m "not ($(NOT_UNIT))" $(PYTEST_ARGS)
+	@$(BIN)/pytest $(IN_PARALLEL) -m "not ($(NOT_UNIT))" $(PYTEST_ARGS)
 
 .PHONY: test-integration
 test-integration: java setup ## Run the tests on real Spark, on a cluster and on an S3 server
-	@$(WITH_JAVA) $(BIN)/pytest -m "(integration or cluster or s3) and not slow and not bench" $(PYTEST_ARGS)
+	@$(WITH_JAVA) $(BIN)/pytest -m "(integration or cluster or s3) and not slow and not bench" $(IN_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: test-slow
 test-slow: java setup ## Run the tests that take minutes

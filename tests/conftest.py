@@ -1,7 +1,8 @@
 """What holds for every test: markers by folder, a clean environment, no silent skip where all is required."""
 
+import gc
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,13 @@ TESTS = Path(__file__).parent
 
 #: A test in one of these folders carries the folder's marker.
 MARKER_OF_FOLDER = {"integration": "integration", "chaos": "chaos"}
+
+#: Tests below these use Kafka's client, which leaves the socket of a refused connection to the garbage collector.
+FOLDERS_WITH_KAFKA = ("chaos/stream", "integration/services", "integration/stream")
+LEFT_SOCKETS = (
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+)
 
 #: Those for the tests themselves: the addresses of services that somebody else runs.
 KEPT_PREFIX = "SCORETRAIL_TEST_"
@@ -44,6 +52,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             marker = MARKER_OF_FOLDER.get(item.path.relative_to(TESTS).parts[0])
             if marker is not None:
                 item.add_marker(marker)
+            if uses_kafka(item):
+                for mark in LEFT_SOCKETS:
+                    item.add_marker(mark)
+
+
+def uses_kafka(item: pytest.Item) -> bool:
+    """Tell whether a test may use Kafka's client."""
+    return any(item.path.is_relative_to(TESTS / folder) for folder in FOLDERS_WITH_KAFKA)
+
+
+@pytest.fixture(autouse=True)
+def _left_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Collect what Kafka's client left while its test still runs: in another it would be an error."""
+    yield
+    if uses_kafka(request.node):
+        gc.collect()
 
 
 def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

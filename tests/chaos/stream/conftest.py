@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 from collections.abc import Iterator
@@ -21,12 +20,6 @@ from tests.factory.services import StartService
 
 PREFIX = "SCORETRAIL_TEST_CHAOS_"
 """Of the environment variables that make a run longer; ``make chaos`` sets them."""
-
-CLIENT_LEAVES_SOCKETS = [
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-"""kafka-python leaves the socket of a refused connection to the garbage collector; a bounced broker refuses many."""
 
 
 @dataclass(frozen=True)
@@ -89,4 +82,3 @@ def store(start_valkey: StartService) -> Service:
 def arena(proxied: tuple[Service, Proxy], store: Service, windy_registry: Registry, tmp_path: Path) -> Iterator[Arena]:
     with Arena(*proxied, store, windy_registry, tmp_path) as found:
         yield found
-    gc.collect()  # while what the client leaves is expected

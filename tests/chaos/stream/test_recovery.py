@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.stream.arena import PARTITIONS, Arena
-from tests.chaos.stream.conftest import CLIENT_LEAVES_SOCKETS, length
+from tests.chaos.stream.conftest import length
 from tests.chaos.stream.crew import ROOT, Crew
 from tests.chaos.stream.ledger import Ledger
 from tests.chaos.stream.reader import Lookout
@@ -23,7 +23,6 @@ from tests.chaos.stream.schedule import Fault, Kind
 from tests.chaos.stream.storm import Storm
 from tests.chaos.stream.test_storm import SETTLE_S, judged
 
-pytestmark = CLIENT_LEAVES_SOCKETS
 RATE = 200
 LIMIT_S = 60
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.stream.arena import PARTITIONS, Arena
 from tests.chaos.stream.comparison import Verdict, compare
-from tests.chaos.stream.conftest import CLIENT_LEAVES_SOCKETS, Length, length
+from tests.chaos.stream.conftest import Length, length
 from tests.chaos.stream.crew import Crew, Slot
 from tests.chaos.stream.ledger import Ledger
 from tests.chaos.stream.order import Action
@@ -20,7 +20,6 @@ from tests.chaos.stream.report import Report, report_of
 from tests.chaos.stream.schedule import Fault, Kind, deal
 from tests.chaos.stream.storm import Storm
 
-pytestmark = CLIENT_LEAVES_SOCKETS
 SLOTS = ("0", "1", "2")
 ALIAS_S = 4.0
 SETTLE_S = 180
