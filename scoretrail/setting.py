@@ -183,6 +183,9 @@ class OnlineSettings(Section):
     """Keys in one request."""
     when_down: Literal["pause", "default", "dead_letter"] = "pause"
     """``pause`` waits for it, ``default`` scores with the view's defaults and says so, ``dead_letter`` refuses."""
+    supersede_events: int = Field(default=0, ge=0)
+    """Under ``default``: so many events that were scored without the store are kept in memory, and scored once more
+    when it answers, by a prediction that supersedes the first; 0 none."""
     breaker_failures: int = Field(default=3, ge=1)
     """Reads that failed in a row until the store counts as away."""
     breaker_open_s: float = Field(default=1, gt=0)

@@ -95,14 +95,15 @@ Without `ce_` headers it is bare JSON. With them it is a CloudEvent 1.0 in binar
 """
 _PREDICTIONS: Final = """
 The value is canonical JSON: keys sorted, no spaces. Floats are the shortest texts that read back to the same bits. The
-key is the event's, or the entity key where the event has none. It is a CloudEvent in binary mode with at most nine
+key is the event's, or the entity key where the event has none. It is a CloudEvent in binary mode with at most ten
 headers. `ce_id` follows from cluster, topic, partition, offset, role and outcome, so a reader that saw it twice would
 know. `traceparent` and `ce_subject` come from the event. The header `scoretrail-trail` has the trail's main parts in
 one line, for whoever sorts messages without reading them.
 
 `inputs` is what the model was given, packed: with the bundle it is enough to make the score again, bit for bit.
 `event_sha256` is of the event's raw value; of no bytes where it has none. `store_unavailable` says that stored
-features are defaults because the online store did not answer.
+features are defaults because the online store did not answer. Where late enrichment is on, one further prediction of
+the event may follow, with outcome 1; its header `ce_supersedes` is the `ce_id` of the one whose place it takes.
 """
 _DEAD_LETTERS: Final = """
 Key, value and headers are the event's, bytes untouched. Headers follow them: those that tools for Kafka Connect's dead

@@ -10,7 +10,7 @@ from jobs.stream.deadletter import CONNECT, TRAIL, TRUNCATED
 from jobs.stream.envelope import CONTENT_TYPE, MODEL_VERSION, SUBJECT, TRACEPARENT
 from jobs.stream.event import FIRST_US, LAST_US, may_be_missing
 from jobs.stream.identity import ID_DIGITS
-from jobs.stream.prediction import EVENT_TYPE
+from jobs.stream.prediction import EVENT_TYPE, SUPERSEDES
 from jobs.stream.provenance import SHORT_TRAIL
 from jobs.stream.refusal import Reason
 from scoretrail.feature.schema import FaultCode
@@ -30,6 +30,7 @@ _INSTANT: Final = {"type": "string", "format": "date-time", "pattern": "Z$"}
 _TEXT: Final = {"type": "string"}
 _DIGITS: Final = {"type": "string", "pattern": "^[0-9]+$"}
 _ID: Final = {"type": "string", "pattern": f"^[0-9a-f]{{{ID_DIGITS}}}$"}
+_SUPERSEDED: Final = {**_ID, "description": "ce_id of the prediction whose place this one takes; only late enrichment."}
 _SHORT: Final = "outcome=N;role=ROLE;model=NAME/VERSION;bundle=DIGITS"
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _JSON_TYPES: Final = {pa.bool_(): "boolean", pa.string(): "string", pa.large_string(): "string"}
@@ -203,7 +204,7 @@ def prediction_headers_schema() -> Schema:
     }
     return {
         "type": "object",
-        "properties": {**always, SUBJECT: _TEXT, TRACEPARENT: _TEXT},
+        "properties": {**always, SUPERSEDES: _SUPERSEDED, SUBJECT: _TEXT, TRACEPARENT: _TEXT},
         "required": list(always),
         "additionalProperties": False,
     }

@@ -17,7 +17,7 @@ from jobs.stream.redrive_header import restored
 from jobs.stream.refusal import Reason, Refusal
 from jobs.stream.tally import Tally
 from scoretrail.clock import SystemClock
-from scoretrail.errors import RefusedMessageError, ScoretrailError
+from scoretrail.errors import RefusedMessageError, ScoretrailError, StoreUnavailableError
 from scoretrail.feature.lean import keep_pandas_out
 from scoretrail.feature.schema import FaultCode
 
@@ -107,6 +107,31 @@ class Handler:
         self.tally.count_lookup(found)
         with self._stage("encode"):
             return self._messages(work)
+
+    def supersede(self, records: Sequence[Record]) -> list[Message] | None:
+        """Return a second prediction for each record that can be scored now; None while the store does not answer.
+
+        Args:
+            records: events whose first prediction was made without the store's answer.
+        """
+        taken = take_records(records, self._lanes, self._policy)
+        try:
+            found = self._lookup.fetch([Wanted(rows.lane.bundle.view, rows.batch) for rows in taken.rows])
+        except StoreUnavailableError:
+            return None
+        if found.unavailable:
+            return None
+        messages: list[Message] = []
+        for rows, batch in zip(taken.rows, found.batches, strict=True):
+            for part in score_apart(rows.lane.bundle, batch).parts:
+                scored = (part.scored.rows + part.start).tolist()
+                messages += rows.lane.predictions.to_messages(
+                    part.scored,
+                    [records[rows.positions[row]] for row in scored],
+                    [rows.envelopes[row] for row in scored],
+                    Scoring(self._clock.now(), outcome=1, supersedes=True),
+                )
+        return [message for message in messages if self._fits(message)]
 
     def refuse(self, record: Record, error: BaseException) -> Message:
         """Return the dead letter of a record that fails whatever is done with it.

@@ -24,6 +24,10 @@ class Handler(Protocol):
         """
         ...
 
+    def supersede(self, records: Sequence[Record]) -> Sequence[Message] | None:
+        """Return second predictions of events that were scored without the online store; None while it is away."""
+        ...
+
     def refuse(self, record: Record, error: BaseException) -> Message:
         """Return the dead letter of a record that fails alone: a small one where its size is at fault."""
         ...
@@ -64,3 +68,19 @@ def handle_apart(handler: Handler, records: Sequence[Record]) -> list[Message]:
         return [handler.refuse(record, failure)]
     middle = len(records) // 2
     return handle_apart(handler, records[:middle]) + handle_apart(handler, records[middle:])
+
+
+def supersede(handler: Handler, records: Sequence[Record]) -> Sequence[Message] | None:
+    """Return what the handler does; nothing where a record makes it fail, for then the first predictions stand.
+
+    Raises:
+        RetryLaterError: what is missing may come back.
+        ConfigurationError: a person must act.
+    """
+    try:
+        return handler.supersede(records)
+    except (RetryLaterError, ConfigurationError):
+        raise
+    except Exception as error:  # noqa: BLE001  (whatever the code of a bundle raises, the partition must go on)
+        log.get().warning(log.ENRICHMENT_FAILED, records=len(records), error=type(error).__name__)
+        return []

@@ -67,6 +67,7 @@ TABLE: Final = (
     Metric("store_keys_total", "counter", "Keys that the online store was asked for."),
     Metric("store_damaged_total", "counter", "Values of the online store that are not what somebody wrote."),
     Metric("store_fallbacks_total", "counter", "Micro-batches for which the online store did not answer."),
+    Metric("superseding_total", "counter", "Second predictions of events whose first was made without the store."),
     Metric("store_away", "gauge", "1 while the loop waits for the online store."),
     Metric("alias_number", "gauge", "Number of the alias record that serves."),
     Metric(
@@ -112,6 +113,7 @@ class Metrics:
         of["partitions"].set(turn.assigned)
         of["alias_number"].set(turn.alias_no)
         of["store_away"].set(turn.outcome is Outcome.PAUSED)
+        of["superseding_total"].inc(turn.superseding)
         if turn.rebalances:
             of["rebalances_total"].inc(turn.rebalances)
         for stage, seconds in turn.seconds.items():

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 EVENT_TYPE: Final = "scoretrail.prediction.v1"
 """The ``ce_type``; its number is raised when a reader of the value would break."""
 
+SUPERSEDES: Final = "ce_supersedes"
+"""The header with the ``ce_id`` of the prediction whose place this one takes."""
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -44,6 +47,8 @@ class Scoring:
     """True where stored features are defaults because the store did not answer."""
     event_sha256: Sequence[str] | None = None
     """Of each event's raw value, where the records are not the events; None computes them."""
+    supersedes: bool = False
+    """True where these take the place of predictions with the outcome before."""
 
 
 class Predictions:
@@ -106,6 +111,7 @@ class Predictions:
         values = self._template.fill(columns)
         head = self._head(scoring)
         source, outcome, topic = self._provenance.source, scoring.outcome, self._topic
+        is_provisional = scoring.store_unavailable and outcome == 0
         return [
             Message(
                 topic,
@@ -114,8 +120,14 @@ class Predictions:
                 (
                     *head,
                     ("ce_id", source.outcome_id(record.partition, record.offset, outcome).encode()),
+                    *(
+                        ((SUPERSEDES, source.outcome_id(record.partition, record.offset, outcome - 1).encode()),)
+                        if scoring.supersedes
+                        else ()
+                    ),
                     *passed_on(envelope),
                 ),
+                is_provisional,
             )
             for record, envelope, value, key in zip(
                 records, envelopes, values, scored.entity_key.to_pylist(), strict=True

@@ -31,6 +31,8 @@ class Message(msgspec.Struct, frozen=True):
     key: bytes | None
     value: bytes | None
     headers: tuple[Header, ...] = ()
+    is_provisional: bool = False
+    """True for a first prediction that was made without the online store's answer."""
 
     @property
     def size_bytes(self) -> int:

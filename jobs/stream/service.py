@@ -235,6 +235,7 @@ class Service:
             batch_s=stream.batch_ms / _MS,
             batch_output_bytes=stream.batch_output_bytes,
             recover_s=stream.recover_s,
+            supersede_events=self._settings.online.supersede_events,
         )
 
     def _hooks(self) -> Hooks:

@@ -43,6 +43,8 @@ class Turn:
     records: int = 0
     dead_letters: int = 0
     transactions: int = 0
+    superseding: int = 0
+    """Second predictions that were published for earlier events."""
     seconds: dict[str, float] = field(default_factory=dict)
     """By stage: poll, handle, send, flush, offsets, commit."""
     offsets: Mapping[Partition, int] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from jobs.stream import turn as turns
+from jobs.stream.enrichment import Enrichment
 from jobs.stream.holding import Holding
 from jobs.stream.isolation import handle_apart
 from jobs.stream.port import Committed
@@ -55,6 +56,8 @@ class WorkerPolicy:
     idle_s: float = 0.1
     """How long a poll waits for a first record; so often the loop turns at least."""
     recover_s: float = 60.0
+    supersede_events: int = 0
+    """Events scored without the online store that are kept for a second prediction."""
 
 
 class Worker:
@@ -88,6 +91,7 @@ class Worker:
         self._hooks = hooks
         self._clock = clock or SystemClock()
         self._holding = Holding()
+        self._late = Enrichment(policy.supersede_events, hooks.store_is_back, self._clock)
         self._paused: set[Partition] = set()
         self._rebalances = 0
         self._aborts = 0
@@ -133,17 +137,18 @@ class Worker:
             done.outcome = Outcome.PAUSED
             self._look_for_store(current.alias_no)
             return
-        if not records:
-            return
-        try:
-            messages = handle_apart(current.handler, records)
-        except StoreUnavailableError as error:
-            done.outcome, done.error = Outcome.PAUSED, error.what
-            self._wait_for_store(records, error)
-            return
-        began = self._stage(done, "handle", began)
-        for part in turns.slices(records, messages, self._policy.batch_output_bytes):
-            self._publish(part, membership, current, done)
+        if records:
+            try:
+                messages = handle_apart(current.handler, records)
+            except StoreUnavailableError as error:
+                done.outcome, done.error = Outcome.PAUSED, error.what
+                self._wait_for_store(records, error)
+                return
+            self._stage(done, "handle", began)
+            for part in turns.slices(records, messages, self._policy.batch_output_bytes):
+                self._publish(part, membership, current, done)
+        if self._late:
+            self._supersede(membership, current, done)
 
     def _gather(self, alias_no: int) -> tuple[list[Record], Membership]:
         """Return a micro-batch, closed by its number of records or by time, and the membership it was read under."""
@@ -196,6 +201,7 @@ class Worker:
             )
         done.outcome = Outcome.COMMITTED
         self._aborts = 0
+        self._late.remember(part.records, part.messages)
         done.records += len(part.records)
         done.transactions += 1
         done.dead_letters += sum(message.topic == self._policy.dead_letters for message in part.messages)
@@ -207,6 +213,17 @@ class Worker:
         if switched:
             first = turns.first_offsets(part.records)
             self._hooks.on_switch(current.alias_no, {partition: first[partition] for partition in switched})
+
+    def _supersede(self, membership: Membership, current: Current, done: Turn) -> None:
+        """Publish second predictions of events that were scored without the online store, if it answers by now.
+
+        A transaction of its own without offsets, after what the turn is for. Whatever happens, it is not repeated.
+        """
+        messages = self._late.second_predictions(current.handler, self._policy.batch_records)
+        if messages and self._attempt(messages, {}, membership, done):
+            self._abort()  # one was refused for its size; the first predictions stand
+        else:
+            done.superseding += len(messages)
 
     def _attempt(
         self,
@@ -239,8 +256,9 @@ class Worker:
         step("checked")
         if self._input.membership() != membership:
             raise StaleGroupError("the group moved on since the poll", where="before the offsets")
-        self._output.send_offsets(committing, membership)
-        step("offsets")
+        if committing:
+            self._output.send_offsets(committing, membership)
+            step("offsets")
         began = self._stage(done, "offsets", began)
         self._output.commit()
         self._is_open = False
@@ -268,6 +286,7 @@ class Worker:
             return
         self._rebalances += change.rebalances
         self._holding.revoke(change.revoked)
+        self._late.forget(change.revoked)
         self._paused -= change.revoked | change.assigned  # the client forgets pauses of what is assigned again
         if change.assigned:
             committed = self._input.committed(change.assigned)

@@ -189,6 +189,9 @@ class Echo:
     before: Callable[[Sequence[Record]], object] = lambda _: None
     """Called before a micro-batch is handled; raises what is to fail it."""
 
+    second: Callable[[Sequence[Record]], list[Message] | None] = lambda _: None
+    """Makes second predictions."""
+
     @property
     def handler(self) -> Echo:
         return self
@@ -197,10 +200,14 @@ class Echo:
         self.before(records)
         return [self._message(record) for record in records]
 
+    def supersede(self, records: Sequence[Record]) -> list[Message] | None:
+        return self.second(records)
+
     def refuse(self, record: Record, error: BaseException) -> Message:
         value = b"too large" if isinstance(error, RefusedMessageError) else type(error).__name__.encode()
         return Message(DEAD_LETTERS, record.key, value)
 
     def _message(self, record: Record) -> Message:
         value = record.value or b""
-        return Message(DEAD_LETTERS if value.startswith(b"bad") else PREDICTIONS, record.key, value)
+        topic = DEAD_LETTERS if value.startswith(b"bad") else PREDICTIONS
+        return Message(topic, record.key, value, is_provisional=value.startswith(b"default"))

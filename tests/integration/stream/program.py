@@ -67,6 +67,9 @@ class Copy:
     def handle(self, records: Sequence[Record]) -> list[Message]:
         return [Message(self._topic, record.key, record.value) for record in records]
 
+    def supersede(self, records: Sequence[Record]) -> list[Message] | None:
+        return None
+
     def refuse(self, record: Record, error: BaseException) -> Message:
         return Message(self._topic, record.key, type(error).__name__.encode())
 

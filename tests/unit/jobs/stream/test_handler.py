@@ -233,6 +233,35 @@ def test_dead_letter_refuses_what_needs_the_store_and_nothing_else() -> None:
     assert reason(needy) == "store_unavailable"
 
 
+def test_a_first_prediction_without_the_store_is_provisional_and_only_that() -> None:
+    away = handler(windy(), Away(), StorePolicy.DEFAULT).handle([event(place="here"), record(None)])
+    assert [message.is_provisional for message in away] == [True, False]
+    bundle = windy()
+    (there,) = handler(bundle, winds(bundle, HERE=2.5), StorePolicy.DEFAULT).handle([event(place="here")])
+    assert not there.is_provisional
+
+
+def test_a_second_prediction_names_the_first_and_has_the_store_s_values() -> None:
+    bundle, records = windy(), [event(0, place="here"), event(1, place="there")]
+    first = handler(bundle, Away(), StorePolicy.DEFAULT).handle(records)
+    second = handler(bundle, winds(bundle, HERE=2.5), StorePolicy.DEFAULT).supersede(records)
+
+    assert second is not None
+    assert [value_of(message)["score"] for message in second] == [2.5, -1.0]
+    assert [header(message, "ce_supersedes") for message in second] == [header(message, "ce_id") for message in first]
+    assert {header(message, "ce_id") for message in second}.isdisjoint(header(message, "ce_id") for message in first)
+    told = value_of(second[0])
+    assert (told["trail"]["outcome"], told["store_unavailable"], second[0].is_provisional) == (1, False, False)
+    assert second[0].key == first[0].key
+
+
+def test_there_is_no_second_prediction_while_the_store_is_away_or_of_what_is_refused_by_now() -> None:
+    bundle = windy(features=STRICT_WINDY)
+    for policy in StorePolicy:
+        assert handler(windy(), Away(), policy).supersede([event(place="here")]) is None
+    assert handler(bundle, winds(bundle), StorePolicy.DEFAULT).supersede([event(place="here")]) == []
+
+
 # --- Sizes ------------------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from jobs.stream.hook import Hooks
 from jobs.stream.port import Committed, Partition
 from jobs.stream.position import Mark, alias_of
-from jobs.stream.record import Record
+from jobs.stream.record import Message, Record
 from jobs.stream.turn import Outcome
 from jobs.stream.worker import Worker, WorkerPolicy
 from scoretrail import log
@@ -25,7 +25,7 @@ from scoretrail.errors import (
     StaleGroupError,
     StoreUnavailableError,
 )
-from tests.factory.broker_twin import DEAD_LETTERS, EVENTS, Echo, Twin, TwinInput, TwinOutput
+from tests.factory.broker_twin import DEAD_LETTERS, EVENTS, PREDICTIONS, Echo, Twin, TwinInput, TwinOutput
 
 P0, P1 = Partition(EVENTS, 0), Partition(EVENTS, 1)
 STEPS = ["polled", "begun", "sent", "flushed", "checked", "offsets", "committed"]
@@ -393,3 +393,89 @@ def test_a_rebalance_forgets_partitions_that_are_gone(stage: Stage) -> None:
 @pytest.fixture(autouse=True)
 def _no_pause_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.stream.worker._RETRY_S", 0)
+
+
+# --- Late enrichment --------------------------------------------------------------------------------------------------
+
+
+def again(records: Sequence[Record]) -> list[Message]:
+    return [Message(PREDICTIONS, record.key, b"again " + (record.value or b"")) for record in records]
+
+
+def without_store(stage: Stage) -> Worker:
+    """Return a worker that has committed two of three events without the store's answer."""
+    stage.twin.write(0, b"default x", b"default y")
+    worker = stage.worker(supersede_events=10)
+    stage.store_answers = False
+    assert worker.turn().records == 4
+    return worker
+
+
+def test_what_was_scored_without_the_store_is_scored_once_more_when_it_answers(stage: Stage) -> None:
+    stage.current.second = again
+    worker = without_store(stage)
+    assert worker.turn().superseding == 0
+    stage.store_answers = True
+    worker._late._ask_at = 0
+    turn = worker.turn()
+    assert (turn.outcome, turn.records, turn.superseding) == (Outcome.IDLE, 0, 2)
+    assert stage.values()[-2:] == [b"again default x", b"again default y"]
+    assert stage.offset() == 4
+    assert stage.sink.calls[-4:] == ["begin", "flush", "check", "commit"]  # without offsets
+    assert worker.turn().superseding == 0
+
+
+def test_a_store_that_falls_silent_again_is_asked_later(stage: Stage) -> None:
+    worker = without_store(stage)
+    stage.store_answers = True
+    assert worker.turn().superseding == 0  # the question was answered, the lookup was not
+    stage.current.second = again
+    worker._late._ask_at = 0
+    assert worker.turn().superseding == 2
+
+
+def test_a_second_prediction_that_was_not_committed_is_not_tried_again(stage: Stage) -> None:
+    stage.current.second = again
+    worker = without_store(stage)
+    stage.store_answers = True
+    worker._late._ask_at = 0
+
+    def fail(step: str) -> None:
+        if step == "checked":
+            raise BrokerError("nobody knows", where="commit")
+
+    stage.on_step = fail
+    assert worker.turn().outcome is Outcome.RESET
+    stage.on_step = lambda _: None
+    worker._late._ask_at = 0
+    assert worker.turn().superseding == 0
+    assert not [value for value in stage.values() if (value or b"").startswith(b"again")]
+
+
+def test_a_record_that_fails_the_second_time_stops_nothing(stage: Stage) -> None:
+    def fail(records: Sequence[Record]) -> list[Message]:
+        raise ZeroDivisionError
+
+    stage.current.second = fail
+    worker = without_store(stage)
+    stage.store_answers = True
+    worker._late._ask_at = 0
+    with capture_logs() as logs:
+        assert worker.turn().superseding == 0
+    assert [(one["event"], one["records"]) for one in logs] == [(log.ENRICHMENT_FAILED, 2)]
+
+
+def test_events_of_a_lost_partition_are_left_to_their_first_prediction(stage: Stage) -> None:
+    stage.current.second = again
+    worker = without_store(stage)
+    stage.source.assign()
+    stage.store_answers = True
+    worker._late._ask_at = 0
+    assert worker.turn().superseding == 0
+
+
+def test_without_the_setting_nothing_is_remembered(stage: Stage) -> None:
+    stage.current.second = again
+    stage.twin.write(0, b"default x")
+    worker = stage.worker()
+    assert [worker.turn().superseding, worker.turn().superseding] == [0, 0]
