@@ -9,10 +9,22 @@ BIN := .venv/bin
 WITH_JAVA := JAVA_HOME=$$(sh scripts/java_home.sh) && export JAVA_HOME &&
 # More arguments for pytest: make test PYTEST_ARGS="-k plan -x"
 PYTEST_ARGS ?=
+# Tests run in so many processes, each with a Spark, a Kafka and a Valkey of its own; 0 is all in one.
+WORKERS ?= 2
+IN_PARALLEL = -n $(WORKERS) --dist loadfile
 # More arguments for the benchmark: make bench-batch BENCH_ARGS="--rows 400000 --pairs 1 --small-files 500"
 BENCH_ARGS ?=
 # More arguments for the locking: make lock LOCK_ARGS=--upgrade
 LOCK_ARGS ?=
+# How long the long storm is, about an hour by default: make chaos CHAOS_KILLS=200 CHAOS_EVENTS=100000 CHAOS_SEED=2
+CHAOS_KILLS ?= 1000
+CHAOS_EVENTS ?= 1000000
+CHAOS = $(foreach name,KILLS EVENTS RATE SEED SECONDS REPORT,\
+	$(if $(CHAOS_$(name)),SCORETRAIL_TEST_CHAOS_$(name)="$(CHAOS_$(name))"))
+COMPILE = $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet
+# What a worker never imports: it registers no model and writes no table, and its image has a limit.
+NOT_IN_STREAM := $(addprefix --no-emit-package ,onnx ml-dtypes deltalake arro3-core)
 # What a unit run leaves out: everything that starts a program or takes its time.
 NOT_UNIT := integration or cluster or s3 or chaos or slow or bench
 
@@ -34,20 +46,24 @@ doctor: setup ## Check Java, Spark, ONNX Runtime, disk, clock and versions; prin
 		$(BIN)/scoretrail doctor
 
 .PHONY: demo
-demo: java setup ## Train, register, score, verify and reproduce on 336,776 real flights
+demo: java setup ## Train on real flights, score a month in batch and a week as a stream, compare the bits
 	@$(WITH_JAVA) $(BIN)/scoretrail demo
+
+.PHONY: demo-december
+demo-december: java setup ## The same, with the whole of December as a stream
+	@$(WITH_JAVA) $(BIN)/scoretrail demo --december
 
 .PHONY: test
 test: java setup ## Run all tests but the slow ones, with branch coverage (at least 95 %)
-	@$(WITH_JAVA) $(BIN)/pytest --cov $(PYTEST_ARGS)
+	@$(WITH_JAVA) $(BIN)/pytest --cov $(IN_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## Run what needs no other program: unit, property, contract and rule tests, doctests
-	@$(BIN)/pytest -m "not ($(NOT_UNIT))" $(PYTEST_ARGS)
+	@$(BIN)/pytest $(IN_PARALLEL) -m "not ($(NOT_UNIT))" $(PYTEST_ARGS)
 
 .PHONY: test-integration
 test-integration: java setup ## Run the tests on real Spark, on a cluster and on an S3 server
-	@$(WITH_JAVA) $(BIN)/pytest -m "(integration or cluster or s3) and not slow and not bench" $(PYTEST_ARGS)
+	@$(WITH_JAVA) $(BIN)/pytest -m "(integration or cluster or s3) and not slow and not bench" $(IN_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: test-slow
 test-slow: java setup ## Run the tests that take minutes
@@ -55,7 +71,7 @@ test-slow: java setup ## Run the tests that take minutes
 
 .PHONY: chaos
 chaos: java setup ## Run every test that kills, freezes or starves something, the long ones too
-	@$(WITH_JAVA) $(BIN)/pytest -m chaos $(PYTEST_ARGS)
+	@$(WITH_JAVA) $(CHAOS) $(BIN)/pytest -m chaos $(PYTEST_ARGS)
 
 .PHONY: coverage
 coverage: ## Report the coverage of the last `make test`, as text and in htmlcov/
@@ -79,10 +95,11 @@ build: setup ## Build the wheel and the sdist into dist/
 	$(BIN)/python -m build --no-isolation
 
 .PHONY: lock
-lock: setup ## Write locks/scoring.txt again from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra batch --extra train --extra signing --extra dev \
-		--generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-annotate \
-		--custom-compile-command "make lock" --quiet --output-file locks/scoring.txt $(LOCK_ARGS)
+lock: setup ## Write the locks again from pyproject.toml: scoring.txt, and those of the images
+	$(COMPILE) --extra batch --extra stream --extra otel --extra train --extra signing --extra dev \
+		--output-file locks/scoring.txt $(LOCK_ARGS)
+	$(COMPILE) --extra batch --extra stream --constraint locks/scoring.txt --output-file locks/batch.txt
+	$(COMPILE) --extra stream --constraint locks/scoring.txt $(NOT_IN_STREAM) --output-file locks/stream.txt
 
 .PHONY: docs-reference
 docs-reference: setup ## Write the generated pages of docs/ again
@@ -91,6 +108,10 @@ docs-reference: setup ## Write the generated pages of docs/ again
 .PHONY: bench-batch
 bench-batch: java setup ## Measure batch scoring against a bare loop and mapInArrow, in interleaved pairs
 	@$(WITH_JAVA) $(BIN)/python benchmarks/batch.py $(BENCH_ARGS)
+
+.PHONY: bench-stream
+bench-stream: java setup ## Measure stream scoring on a real Kafka and Valkey against a plain exactly-once loop
+	@$(WITH_JAVA) $(BIN)/python benchmarks/stream.py $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## Remove builds, caches and reports; .venv and data stay

@@ -13,7 +13,23 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 from typer.main import get_command
 
-from jobs.command import batch, config, demo, doctor, model, register, runs, table, trail
+from jobs.command import (
+    archive,
+    batch,
+    config,
+    demo,
+    doctor,
+    erase,
+    features,
+    model,
+    redrive,
+    register,
+    runs,
+    services,
+    stream,
+    table,
+    trail,
+)
 from jobs.command.frame import command, entry
 from jobs.command.invocation import Invocation
 from scoretrail import __version__
@@ -36,9 +52,15 @@ app = typer.Typer(
 model.app.add_typer(register.app)  # without a name: its command joins the group's
 app.add_typer(model.app, name="model")
 app.add_typer(batch.app, name="batch")
+app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
+stream.app.add_typer(redrive.app)
+stream.app.add_typer(archive.app)
+app.add_typer(stream.app, name="stream")
 command(app, "trail")(trail.trail)
+command(app, "erase")(erase.erase)
 app.add_typer(table.app, name="table")
+app.add_typer(services.app, name="services")
 app.add_typer(config.app, name="config")
 command(app, "doctor")(doctor.doctor)
 command(app, "demo")(demo.demo)
@@ -104,9 +126,9 @@ def main() -> NoReturn:
     """
     code = run(sys.argv[1:])
     atexit._run_exitfuncs()  # noqa: SLF001  (as multiprocessing's workers do, for the same reason)
-    for stream in (sys.stdout, sys.stderr):
+    for file in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
-            stream.flush()
+            file.flush()
     os._exit(code)
 
 
@@ -131,8 +153,8 @@ def _report_unknown(invocation: Invocation, error: Exception, arguments: Sequenc
 
 def _survive_any_encoding() -> None:
     """A mark that a stream cannot encode must not end a run."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
+    for file in (sys.stdout, sys.stderr):
+        reconfigure = getattr(file, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
 

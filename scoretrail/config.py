@@ -13,10 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scoretrail.errors import ConfigurationError, nearest
+from scoretrail.setting import (
+    ArchiveSettings,
+    ChallengerSettings,
+    KafkaSettings,
+    OnlineSettings,
+    Section,
+    ServicesSettings,
+    StreamSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,14 +43,10 @@ _MASK: Final = "**********"
 """As pydantic shows a ``SecretStr``."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class StorageSettings(_Section):
+class StorageSettings(Section):
     """Access to object stores, by deltalake's and obstore's names (``aws_region``, ``aws_endpoint_url``)."""
 
-    options: dict[str, SecretStr] = {}
+    options: dict[str, SecretStr] = Field(default={})
     """Settings handed to the object store; every value is treated as a secret."""
 
     def plain(self) -> dict[str, str]:
@@ -49,7 +54,7 @@ class StorageSettings(_Section):
         return {key: value.get_secret_value() for key, value in self.options.items()}
 
 
-class BudgetSettings(_Section):
+class BudgetSettings(Section):
     """The resource profile a bundle may have at registration."""
 
     max_bundle_mib: float = Field(default=512, gt=0)
@@ -62,7 +67,7 @@ class BudgetSettings(_Section):
     """99th percentile of scoring one batch of 1,000 rows."""
 
 
-class RegistrySettings(_Section):
+class RegistrySettings(Section):
     """Where bundles are kept and what is let in."""
 
     uri: str = "registry"
@@ -72,14 +77,14 @@ class RegistrySettings(_Section):
     budget: BudgetSettings = BudgetSettings()
 
 
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """How bundles are loaded."""
 
     bits: Literal["exact", "platform"] = "exact"
     """``exact`` refuses a machine on which a golden row differs in a bit; ``platform`` says so in the trail."""
 
 
-class BatchSettings(_Section):
+class BatchSettings(Section):
     """How a batch run plans, scores and publishes."""
 
     table: str | None = None
@@ -104,23 +109,23 @@ class BatchSettings(_Section):
     """How long the log and superseded files are kept; ``runs verify`` says *expired* after that."""
 
 
-class SparkSettings(_Section):
+class SparkSettings(Section):
     """The Spark session of batch jobs."""
 
     master: str = "local[*]"
     """A Spark master URL."""
-    conf: dict[str, str] = {}
+    conf: dict[str, str] = Field(default={})
     """Spark properties over ours."""
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """Log output."""
 
     level: Literal["debug", "info", "warning", "error"] = "warning"
     render: Literal["auto", "json", "console"] = "auto"
 
 
-class ClockSettings(_Section):
+class ClockSettings(Section):
     """The time of day a run believes in."""
 
     fixed_at: AwareDatetime | None = None
@@ -140,6 +145,12 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     batch: BatchSettings = BatchSettings()
     spark: SparkSettings = SparkSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    stream: StreamSettings = StreamSettings()
+    challenger: ChallengerSettings = ChallengerSettings()
+    archive: ArchiveSettings = ArchiveSettings()
+    online: OnlineSettings = OnlineSettings()
+    services: ServicesSettings = ServicesSettings()
     log: LogSettings = LogSettings()
     clock: ClockSettings = ClockSettings()
 

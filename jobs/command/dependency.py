@@ -26,6 +26,7 @@ _EXTRA: Final = re.compile(r"extra == ['\"](?P<extra>[^'\"]+)['\"]")
 SIGN_OF_EXTRA: Final = {
     "batch": "pyspark",
     "stream": "kafka-python",
+    "otel": "opentelemetry-sdk",
     "drift": "evidently",
     "train": "skl2onnx",
     "signing": "model-signing",

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from scoretrail.config import ResolvedSettings, Settings
     from scoretrail.model.registry import Registry
 
-_SECRET = "storage.options"  # noqa: S105  (the section's name)
+_SECRET = ("storage.options", "kafka.password", "kafka.key_password", "online.password")
+"""Settings, or sections of them, that hold secrets."""
 
 
 class Invocation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jobs.command.finding import Finding
+from jobs.services.java import install_java
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,6 @@ _HOMES: Final = (
     "/Library/Java/JavaVirtualMachines/*/Contents/Home",
 )
 _LIMIT_S: Final = 60
-_DEBIAN_WITHOUT_17: Final = 13
 
 
 def check_java(environment: Mapping[str, str] = os.environ, homes: tuple[str, ...] = _HOMES) -> Finding:
@@ -47,18 +46,6 @@ def check_java(environment: Mapping[str, str] = os.environ, homes: tuple[str, ..
     if not _has_vector(java):
         return _bad(f"{version} ({java})", f"it lacks the module {_VECTOR}, with which Spark starts", homes)
     return Finding(check="Java", found=f"{version} ({java})")
-
-
-def install_java() -> str:
-    """Return the line that installs a Java that fits, for this system."""
-    admin = "" if os.geteuid() == 0 else "sudo "
-    if platform.system() == "Darwin":
-        return "brew install openjdk@17"
-    if shutil.which("apt-get"):
-        return f"{admin}apt-get update && {admin}apt-get install -y openjdk-{_debian_release()}-jre-headless"
-    if shutil.which("dnf"):
-        return f"{admin}dnf install -y java-21-openjdk-headless"
-    return "install a Java 17 or 21 runtime and set JAVA_HOME to it"
 
 
 def _bad(found: str, cause: str, homes: tuple[str, ...]) -> Finding:
@@ -96,15 +83,3 @@ def _has_vector(java: Path) -> bool:
 
 def _run(java: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([java, *arguments], capture_output=True, text=True, check=False, timeout=_LIMIT_S)
-
-
-def _debian_release() -> int:
-    """Return the Java that the system packages: Debian 13 and later have no 17."""
-    try:
-        system = platform.freedesktop_os_release()
-    except OSError:
-        return 17
-    number = system.get("VERSION_ID", str(_DEBIAN_WITHOUT_17)).partition(".")[0]
-    if system.get("ID") == "debian" and number.isdigit() and int(number) >= _DEBIAN_WITHOUT_17:
-        return 21
-    return 17

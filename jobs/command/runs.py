@@ -146,6 +146,7 @@ def reproduce(
             "equal, bit for bit": result.equal,
             "different": result.different,
             "expired": len(result.expired),
+            **({"erased since": result.erased} if result.erased else {}),
         },
     )
     if result.differences:

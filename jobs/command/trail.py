@@ -54,11 +54,25 @@ def find_rows(table: Any, key: str) -> list[dict[str, Any]]:  # noqa: ANN401  (a
         UsageError: the key is no COLUMN=VALUE, or there is no such column.
         TrailError: no row has the value.
     """
+    dataset = table.to_pyarrow_dataset()
+    rows: list[dict[str, Any]] = dataset.to_table(filter=row_filter(dataset, key)).to_pylist()
+    if not rows:
+        raise TrailError(
+            f"no row has {key}", where=table.uri, fix="it may have been rejected: look in the rejects table"
+        )
+    return rows
+
+
+def row_filter(dataset: Any, key: str) -> Any:  # noqa: ANN401  (pyarrow.dataset is untyped)
+    """Return what chooses the rows whose column has a value.
+
+    Raises:
+        UsageError: the key is no COLUMN=VALUE, or there is no such column.
+    """
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     name, equals, text = key.partition("=")
-    dataset = table.to_pyarrow_dataset()
     if not equals or name not in dataset.schema.names:
         near = nearest(name, dataset.schema.names)
         raise UsageError(
@@ -72,12 +86,7 @@ def find_rows(table: Any, key: str) -> list[dict[str, Any]]:  # noqa: ANN401  (a
         raise UsageError(
             f"{text!r} is no value of column {name}", expected=str(dataset.schema.field(name).type)
         ) from error
-    rows: list[dict[str, Any]] = dataset.to_table(filter=ds.field(name) == value).to_pylist()
-    if not rows:
-        raise TrailError(
-            f"no row has {key}", where=table.uri, fix="it may have been rejected: look in the rejects table"
-        )
-    return rows
+    return ds.field(name) == value
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

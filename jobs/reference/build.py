@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import yaml
 
-from jobs.reference import contract
+from jobs.reference import compatibility, contract, topic
 from jobs.reference.column import tables_page
 from jobs.reference.command import commands_page
 from jobs.reference.event import events_page
 from jobs.reference.failure import errors_page
+from jobs.reference.metric import metrics_page
 from jobs.reference.record import manifest_page, runs_page
 from jobs.reference.room import with_rooms
 from jobs.reference.setting import settings_page
@@ -43,11 +45,14 @@ def generated(root: Path = ROOT) -> dict[str, str]:
         "docs/reference/manifest.md": manifest_page(),
         "docs/reference/run-records.md": runs_page(),
         "docs/reference/log-events.md": events_page(root),
+        "docs/reference/metrics.md": metrics_page(),
+        "docs/reference/topics.md": topic.topics_page(root),
         ARCHITECTURE: with_rooms((root / ARCHITECTURE).read_text(encoding="utf-8"), root),
         **{contract_path(entry): contract.to_yaml(contract.odcs(entry, tables[entry.id]), source) for entry in entries},
         "contracts/dbt/sources.yml": contract.to_yaml(
             contract.dbt([table for pair in tables.values() for table in pair]), source
         ),
+        **dict(topic.files(root)),
     }
 
 
@@ -67,6 +72,8 @@ def write(files: Mapping[str, str], root: Path = ROOT) -> list[str]:
         before = _read(root / path)
         if path.endswith(".odcs.yaml") and before is not None:
             contract.refuse_breaking(yaml.safe_load(before), yaml.safe_load(text))
+        if path.endswith(".schema.json") and before is not None:
+            compatibility.refuse_breaking(path, json.loads(before), json.loads(text))
     for path, text in stale.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")

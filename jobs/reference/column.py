@@ -30,14 +30,18 @@ DELTA_TYPES: Final = {
 }
 """What Delta calls the types that a column of ours may have."""
 
-_REASONS: Final = {
+REASONS: Final = {
     FaultCode.NULL: "a value is missing, and the field has neither a default nor leave to be null",
     FaultCode.INFINITE: "a float is infinite (NaN counts as null)",
     FaultCode.RANGE: "a number lies outside the field's minimum and maximum, and the field does not clip",
     FaultCode.CATEGORY: "a text is none of the field's categories, and the field has no `other`",
+    FaultCode.STORED_MISSING: "a stored set has no value for the entity, and no fallback",
+    FaultCode.STORED_FUTURE: "a stored set's value became available after the event time, and there is no fallback",
+    FaultCode.STORED_STALE: "a stored set's value is older than is allowed, and there is no fallback",
     FaultCode.SCORE_NOT_FINITE: "the model's score is NaN or infinite",
     FaultCode.SCORE_BOUNDS: "the model's score lies outside the bundle's guards",
 }
+"""What each code means, for the pages of tables and of topics."""
 _INTRODUCTION: Final = f"""
 One run writes one table of scores, given by `--output`, and one of rejects beside it, by default under the same
 name with `_rejects`. Each row of the input is in exactly one of them, unless `--where` left it out. Both are Delta
@@ -69,7 +73,7 @@ def tables_page(view: FeatureView) -> str:
         "case with underscores, type `double`. `score` is then the highest of them. For a regressor `label` is null.",
         "## Rejects\n\n" + _columns(reject_columns(manifest, partition)),
         "Values of features are never among them: they stay where the input is.",
-        "## Reasons\n\n" + table(("reason", "meaning"), [(f"`{code}`", _REASONS[code]) for code in FaultCode]),
+        "## Reasons\n\n" + table(("reason", "meaning"), [(f"`{code}`", REASONS[code]) for code in FaultCode]),
     )
 
 

@@ -70,15 +70,27 @@ def _constant(argument: ast.expr) -> str | None:
 
 
 def _level(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else "by outcome"
 
 
 def _names(call: ast.Call) -> Iterator[str]:
-    """Yield the fields of a call, those bound by ``log.get(…)`` first; ``**x`` as every key of x."""
+    """Yield the fields of a call, those bound by ``log.get(…)`` first; ``**x`` as every key of x or those spelt."""
     inner = call.func.value if isinstance(call.func, ast.Attribute) else None
     for keyword in [*(inner.keywords if isinstance(inner, ast.Call) else ()), *call.keywords]:
-        yield keyword.arg or f"every key of {ast.unparse(keyword.value)}"
+        yield from [keyword.arg] if keyword.arg else _unpacked(keyword.value)
+
+
+def _unpacked(value: ast.expr) -> Iterator[str]:
+    """Yield the keys that a dict display spells, and the name of each mapping that it, or the call, takes whole."""
+    if not isinstance(value, ast.Dict):
+        yield f"every key of {ast.unparse(value)}"
+        return
+    for key, item in zip(value.keys, value.values, strict=True):
+        if key is None:
+            yield from _unpacked(item)
+        elif isinstance(key, ast.Constant):
+            yield str(key.value)
 
 
 def _fields(one: Emission) -> str:
-    return ", ".join(f"`{name}`" if " " not in name else name for name in one.fields)
+    return ", ".join(f"`{name}`" if " " not in name else name for name in one.fields) or "none"

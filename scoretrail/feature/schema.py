@@ -44,6 +44,9 @@ class FaultCode(enum.StrEnum):
     INFINITE = "infinite"
     RANGE = "out_of_range"
     CATEGORY = "unknown_category"
+    STORED_MISSING = "stored_missing"
+    STORED_FUTURE = "stored_future"
+    STORED_STALE = "stored_stale"
     SCORE_NOT_FINITE = "score_not_finite"
     SCORE_BOUNDS = "score_out_of_bounds"
 

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from scoretrail.errors import FeatureViewError, SchemaMismatchError, nearest
+from scoretrail.feature import stored as stored_sets
 from scoretrail.feature.schema import TIMESTAMP, Fault, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from scoretrail.digest import Json
+    from scoretrail.feature.stored import Stored, StoredUse
 
 _INPUT_TYPES: Final = (pa.float32(), pa.float64(), pa.int32(), pa.int64(), pa.bool_(), pa.string())
 
@@ -53,8 +56,9 @@ class Derived(Field):
         Args:
             name: the feature's name.
             type: its Arrow type; what ``of`` returns must have it, or widen to it.
-            of: takes the checked record (entity key, event time, request and earlier derived features) and returns one
-                value per row. It may look at one row at a time only: registration checks that company changes nothing.
+            of: takes the checked record (entity key, event time, request, stored and earlier derived features) and
+                returns one value per row. It may look at one row at a time only: registration checks that company
+                changes nothing.
             contract: the fields of :class:`~scoretrail.feature.schema.Field`.
         """
         super().__init__(name=name, type=type, **contract)
@@ -93,6 +97,7 @@ class FeatureView:
     entity_key: str
     event_time: str
     request: Sequence[Request]
+    stored: Sequence[Stored] = ()
     derived: Sequence[Derived] = ()
     inputs: Sequence[str]
     """What the model sees, in this order."""
@@ -105,13 +110,15 @@ class FeatureView:
         Raises:
             FeatureViewError: it contradicts itself.
         """
-        object.__setattr__(self, "request", tuple(self.request))
-        object.__setattr__(self, "derived", tuple(self.derived))
-        object.__setattr__(self, "inputs", tuple(self.inputs))
-        names = [self.entity_key, self.event_time, *(field.name for field in (*self.request, *self.derived))]
-        repeated = {name for name in names if names.count(name) > 1}
-        if repeated:
-            raise FeatureViewError(f"view {self.name!r} uses a name twice", got=", ".join(sorted(repeated)))
+        for part in ("request", "stored", "derived", "inputs"):
+            object.__setattr__(self, part, tuple(getattr(self, part)))
+        sets = [one.name for one in self.stored]
+        for names in ([*self.record_columns, *(field.name for field in self.derived)], sets):
+            repeated = {name for name in names if names.count(name) > 1}
+            if repeated:
+                raise FeatureViewError(f"view {self.name!r} uses a name twice", got=", ".join(sorted(repeated)))
+        for problem in self._key_problems():
+            raise problem
         if len(set(self.inputs)) != len(self.inputs) or not self.inputs:
             raise FeatureViewError(f"view {self.name!r} needs inputs, each once", got=", ".join(self.inputs))
         for name in self.inputs:
@@ -122,6 +129,25 @@ class FeatureView:
                     fix=f"did you mean {near}?" if (near := nearest(name, self._fields)) else "declare the feature",
                 )
             self._refuse_input(self._fields[name])
+
+    def _key_problems(self) -> Iterator[FeatureViewError]:
+        for one in self.stored:
+            key = self._keys.get(one.key)
+            if key is None:
+                near = nearest(one.key, self._keys)
+                yield FeatureViewError(
+                    f"stored set {one.name!r} has a key that is neither a request feature nor the entity key",
+                    got=one.key,
+                    fix=f"did you mean {near}?" if near else "declare the request feature",
+                )
+            elif not (pa.types.is_string(key.type) or pa.types.is_integer(key.type)):
+                yield FeatureViewError(
+                    f"stored set {one.name!r} has a key of a type that names no entity",
+                    expected="text or an integer",
+                    got=str(key.type),
+                )
+        if self.stored and ":" in self.name:
+            yield FeatureViewError(f"view {self.name!r} has stored sets, and a colon in its name parts their keys")
 
     def _refuse_input(self, field: Field) -> None:
         if field.type not in _INPUT_TYPES:
@@ -138,16 +164,28 @@ class FeatureView:
 
     @cached_property
     def _fields(self) -> dict[str, Field]:
-        return {field.name: field for field in (*self.request, *self.derived)}
+        kept = (field for one in self.stored for field in one.fields)
+        return {field.name: field for field in (*self.request, *kept, *self.derived)}
 
     @cached_property
-    def record_fields(self) -> tuple[Field, ...]:
-        """The columns a record must have: entity key, event time, request features, in this order."""
+    def _keys(self) -> dict[str, Field]:
+        """The fields that a stored set may be looked up by."""
+        key, _, *request = self.request_fields
+        return {field.name: field for field in (key, *request)}
+
+    @cached_property
+    def request_fields(self) -> tuple[Field, ...]:
+        """The columns that come with a record: entity key, event time, request features, in this order."""
         return (
             Field(name=self.entity_key, type=self.entity_key_type, description="entity key"),
             Field(name=self.event_time, type=TIMESTAMP, description="event time"),
             *self.request,
         )
+
+    @cached_property
+    def record_fields(self) -> tuple[Field, ...]:
+        """The columns a record must have: those that come with it, and those of each stored set, in this order."""
+        return (*self.request_fields, *(field for one in self.stored for field in one.record_fields))
 
     @cached_property
     def record_columns(self) -> tuple[str, ...]:
@@ -165,11 +203,14 @@ class FeatureView:
 
     def contract(self) -> dict[str, Json]:
         """Return the view as JSON values, as the manifest states it; functions are known by the source's digest."""
+        # Without stored sets there is no such key: score digests from before there were any stay as they are.
+        kept: dict[str, Json] = {"stored": [one.contract() for one in self.stored]} if self.stored else {}
         return {
             "name": self.name,
             "entity_key": {"name": self.entity_key, "type": str(self.entity_key_type)},
             "event_time": self.event_time,
             "request": [field.contract() for field in self.request],
+            **kept,
             "derived": [field.contract() for field in self.derived],
             "inputs": list(self.inputs),
         }
@@ -211,11 +252,33 @@ class FeatureView:
             SchemaMismatchError: a cast would lose something.
         """
         columns, faults = [], []
-        for field in self.record_fields:
+        for field in self.request_fields:
             column, found = field.check(field.conform(batch.column(field.name)))
             columns.append(column)
             faults += found
+        for one in self.stored:
+            kept, found = stored_sets.apply(one, batch, columns[1])
+            columns += kept
+            faults += found
         return pa.RecordBatch.from_arrays(columns, schema=self._record_schema), faults
+
+    def entities(self, stored: Stored, batch: pa.RecordBatch) -> pa.Array:
+        """Return which entity each row looks up in a stored set, as text; null where there is none.
+
+        Args:
+            stored: one of the view's sets.
+            batch: has the column that is the set's key.
+
+        Raises:
+            SchemaMismatchError: a cast would lose something.
+        """
+        field = self._keys[stored.key]
+        column, _ = field.check(field.conform(batch.column(field.name)))
+        return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
+
+    def stored_use(self, record: pa.RecordBatch) -> dict[str, StoredUse]:
+        """Return what became of each stored set in each row of a checked record, by the set's name."""
+        return {one.name: stored_sets.use(one, record, record.column(self.event_time)) for one in self.stored}
 
     def derive(self, record: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Fault]]:
         """Return the model's inputs in order, all rows, and the rows whose derived features break their contract.

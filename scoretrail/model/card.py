@@ -18,6 +18,7 @@ def render(manifest: Manifest) -> str:
         ("Limitations", [card.limitations]),
         ("Changes since the previous version", [card.changes or "First version, or not stated."]),
         ("Inputs", _table(("input", "type", "missing", "range or categories", "meaning"), _inputs(manifest))),
+        *_stored(manifest),
         ("Output", _bullets(_output(manifest))),
         (
             "Metrics",
@@ -86,7 +87,9 @@ def _output(manifest: Manifest) -> list[str]:
 
 
 def _inputs(manifest: Manifest) -> Iterable[tuple[str, ...]]:
-    fields = {field["name"]: field for field in manifest.view["request"] + manifest.view["derived"]}
+    view = manifest.view
+    kept = [field for stored in view.get("stored", ()) for field in stored["fields"]]
+    fields = {field["name"]: field for field in [*view["request"], *kept, *view["derived"]]}
     for name in manifest.view["inputs"]:
         field = fields[name]
         missing = "allowed" if field["nullable"] else "refused" if field["default"] is None else str(field["default"])
@@ -94,6 +97,31 @@ def _inputs(manifest: Manifest) -> Iterable[tuple[str, ...]]:
         if field["categories"]:
             values = f"{len(field['categories'])} categories"
         yield (name, field["type"], missing, values, field["description"])
+
+
+def _stored(manifest: Manifest) -> list[tuple[str, list[str]]]:
+    """Return the section on stored features, where there are any."""
+    sets = manifest.view.get("stored", ())
+    rows = (
+        (
+            one["name"],
+            one["key"],
+            ", ".join(field["name"] for field in one["fields"]),
+            _duration(one["max_age_s"]),
+            f"{one['when_stale']}, but used up to {_duration(one['stale_ok_s'])}"
+            if one["stale_ok_s"]
+            else one["when_stale"],
+            one["when_missing"],
+            one["description"],
+        )
+        for one in sets
+    )
+    head = ("set", "looked up by", "features", "stale after", "when stale", "when missing", "meaning")
+    return [("Stored features", _table(head, rows))] if sets else []
+
+
+def _duration(seconds: int | None) -> str:
+    return "never" if seconds is None else f"{seconds / 3600:g} h"
 
 
 def _span(low: float | None, high: float | None) -> str:

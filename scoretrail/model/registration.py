@@ -283,10 +283,10 @@ def _proof_records(view: FeatureView, table: pa.Table) -> pa.Table:
     record, faults = view.prepare(spread.to_batches()[0])
     good = np.setdiff1d(np.arange(record.num_rows), faulty_rows(faults))
     record = record.take(pa.array(good))
-    _, faults = view.derive(record)
-    good = np.setdiff1d(np.arange(record.num_rows), faulty_rows(faults))
+    _, derived_faults = view.derive(record)
+    good = np.setdiff1d(np.arange(record.num_rows), faulty_rows(derived_faults))
     if not len(good):
-        raise BundleError("the view refuses every record it was given", got=faults[0].code if faults else "request")
+        raise BundleError("the view refuses every record it was given", got=[*faults, *derived_faults][0].code)
     return pa.Table.from_batches([record.take(pa.array(good))])
 
 

@@ -258,6 +258,21 @@ class Registry:
         """
         return self._record(name, alias).version
 
+    def alias_record(self, name: str, alias: str) -> AliasRecord:
+        """Return the move by which an alias stands where it does.
+
+        Raises:
+            RegistryError: the model has no such alias; what it has is named.
+        """
+        return self._record(name, alias)
+
+    def newest_number(self, name: str) -> int:
+        """Return the number of a model's newest alias record, 0 where there is none: one listing, nothing is read."""
+        numbers = (
+            found.key.rpartition("/")[2].removesuffix(".json") for found in self._storage.list(f"{name}/aliases")
+        )
+        return max((int(number) for number in numbers if number.isdigit()), default=0)
+
     def _standing(self, name: str) -> dict[str, AliasRecord]:
         standing: dict[str, AliasRecord] = {}
         for record in self.history(name):

@@ -13,7 +13,7 @@ from scoretrail.errors import OutputTableError
 from scoretrail.feature.schema import TIMESTAMP
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     import numpy as np
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Final = 1
 """Raised when a column of the output changes; part of every work key."""
+
+ENTITY_COMMENT: Final = "Entity key of the record"
+"""Of the column by which an entity is found in any table of ours."""
 
 CLASS_PREFIX: Final = "score_"
 """Of the columns that hold one class's score."""
@@ -94,6 +97,15 @@ def class_columns(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def stored_columns(name: str) -> tuple[str, str]:
+    """Return the columns that hold the age and the outcome of a stored set.
+
+    >>> stored_columns("origin_weather")
+    ('origin_weather_age_s', 'origin_weather_outcome')
+    """
+    return f"{name}_age_s", f"{name}_outcome"
+
+
 def prediction_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.DataType]] = ()) -> tuple[Column, ...]:
     """Return the columns of a scored table, in order.
 
@@ -105,7 +117,7 @@ def prediction_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.Dat
         OutputTableError: the view or the partitions use a name that the table needs.
     """
     classes = manifest.output.classes if manifest.output.task == "multiclass" else ()
-    return _distinct(
+    return distinct(
         *_identity(manifest, partition),
         Column("score", pa.float64(), _score_comment(manifest)),
         *(
@@ -116,6 +128,7 @@ def prediction_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.Dat
         Column("decision", _STRING, "The label, or the abstention rule's value inside its band", nullable=True),
         Column("guard", _STRING, "Guard that changed the score (capped); null where none did", nullable=True),
         *_TRAIL,
+        *_stored_columns(manifest),
     )
 
 
@@ -126,7 +139,7 @@ def reject_columns(manifest: Manifest, partition: Sequence[tuple[str, pa.DataTyp
         OutputTableError: the view or the partitions use a name that the table needs.
     """
     key, time, *further = _identity(manifest, partition)
-    return _distinct(
+    return distinct(
         Column(key.name, key.type, key.comment, nullable=True),
         Column(time.name, time.type, time.comment, nullable=True),
         *further,
@@ -152,6 +165,11 @@ def prediction_arrays(manifest: Manifest, scored: Scored, source_row: NDArray[np
         source_row: the batch's physical rows, one for each row that was given to the scorer.
     """
     classes = manifest.output.classes if scored.class_scores else ()
+    stored = {
+        name: array
+        for one, use in scored.stored.items()
+        for name, array in zip(stored_columns(one), (use.age_s, use.outcome), strict=True)
+    }
     return {
         manifest.view["entity_key"]["name"]: scored.entity_key,
         manifest.view["event_time"]: scored.event_time,
@@ -161,6 +179,7 @@ def prediction_arrays(manifest: Manifest, scored: Scored, source_row: NDArray[np
         "decision": scored.decision,
         "guard": scored.guard,
         "source_row": pa.array(source_row[scored.rows]),
+        **stored,
     }
 
 
@@ -187,7 +206,7 @@ def constant_arrays(trail: TrailValues, rows: int) -> dict[str, pa.Array]:
     }
 
 
-def _distinct(*columns: Column) -> tuple[Column, ...]:
+def distinct(*columns: Column) -> tuple[Column, ...]:
     """Return columns after a look at their names, which Delta holds equal whatever their case.
 
     Raises:
@@ -204,11 +223,26 @@ def _distinct(*columns: Column) -> tuple[Column, ...]:
     return columns
 
 
+def _stored_columns(manifest: Manifest) -> Iterator[Column]:
+    """Yield two columns for each stored set of the view; most views have none."""
+    for stored in manifest.view.get("stored", ()):
+        age, outcome = stored_columns(stored["name"])
+        about = f"stored set {stored['name']}"
+        yield Column(
+            age,
+            pa.int64(),
+            f"Age of the value of {about} at the event time, in whole seconds; null where there was none",
+            nullable=True,
+        )
+        # Null only where there is no score: a DataFrame's refused row.
+        yield Column(outcome, _STRING, f"What became of {about}: fresh, stale (used) or default")
+
+
 def _identity(manifest: Manifest, partition: Sequence[tuple[str, pa.DataType]]) -> tuple[Column, ...]:
     view = manifest.view
     names = {view["entity_key"]["name"], view["event_time"]}
     return (
-        Column(view["entity_key"]["name"], pa.type_for_alias(view["entity_key"]["type"]), "Entity key of the record"),
+        Column(view["entity_key"]["name"], pa.type_for_alias(view["entity_key"]["type"]), ENTITY_COMMENT),
         Column(view["event_time"], TIMESTAMP, "Event time of the record, UTC"),
         *(Column(name, type_, "Partition column") for name, type_ in partition if name not in names),
     )

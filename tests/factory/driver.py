@@ -29,7 +29,7 @@ from scoretrail.trail.run import RunStore
 from tests.factory.workshop import InlineEngine, Workshop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 WAIT_S = 300.0
 #: Step -> what is wrapped, and whether the act comes before or after it.
@@ -71,17 +71,16 @@ def main(spec: dict[str, Any]) -> None:
 
 
 def wrap(owner: Any, name: str, when: str, act: Callable[[], None]) -> None:
-    """Do something before or after the first call of a function."""
+    """Do something once: before the first call of a function, or after the first one that returned."""
     original = getattr(owner, name)
-    first = [True]
+    left = iter([act])
 
     def wrapped(*arguments: Any, **options: Any) -> Any:
-        turn = first and first.pop()
-        if turn and when == "before":
-            act()
+        if when == "before":
+            next(left, lambda: None)()
         result = original(*arguments, **options)
-        if turn and when == "after":
-            act()
+        if when == "after":
+            next(left, lambda: None)()
         return result
 
     setattr(owner, name, wrapped)
@@ -140,6 +139,12 @@ class Driver:
             self._process.kill()
         self._process.communicate()
 
+    def assert_running(self) -> None:
+        """Fail with what the process said if it has ended."""
+        if self._process.poll() is not None:
+            out, err = self._process.communicate()
+            raise AssertionError(f"the process ended with {self._process.returncode}: {out}\n{err}")
+
     def finish(self) -> tuple[int, dict[str, Any]]:
         """Wait for the end; return the exit code (negative: the signal) and what was printed last."""
         with self:
@@ -149,11 +154,13 @@ class Driver:
         return code, json.loads(out.splitlines()[-1]) if code == 0 else {}
 
 
-def await_ready(meet: Path, names: list[str]) -> None:
+def await_ready(meet: Path, drivers: Mapping[str, Driver]) -> None:
     """Wait until every process stands at its step."""
     deadline = time.monotonic() + WAIT_S
-    while not all((meet / f"{name}.ready").exists() for name in names):
-        assert time.monotonic() < deadline, "a process did not come so far"
+    while waited_for := [name for name in drivers if not (meet / f"{name}.ready").exists()]:
+        assert time.monotonic() < deadline, f"{waited_for} did not come so far"
+        for name in waited_for:
+            drivers[name].assert_running()
         time.sleep(0.01)
 
 

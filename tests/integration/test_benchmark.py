@@ -13,9 +13,9 @@ from tests.rules.source import ROOT
 
 pytestmark = pytest.mark.integration
 
-LONG = ("warm", "first", "memory", "growth", "small-files")
+LONG = ("first", "again", "memory", "growth", "small-files")
 #: One part runs with every test run, so that the benchmark does not rot; the others with `make test-slow`.
-PARTS = ["again", *(pytest.param(part, marks=[pytest.mark.bench, pytest.mark.slow]) for part in LONG)]
+PARTS = ["warm", *(pytest.param(part, marks=[pytest.mark.bench, pytest.mark.slow]) for part in LONG)]
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from tests.rules.source import ROOT
 
-LOCKED_EXTRAS = ("batch", "train", "signing", "dev")
+LOCKED_EXTRAS = ("batch", "stream", "otel", "train", "signing", "dev")
 LOCK = ROOT / "locks" / "scoring.txt"
 
 ENTRY = re.compile(r"(?P<name>[a-z0-9._-]+)==(?P<version>[^ ;]+)(?: ; (?P<marker>.+))?")

@@ -12,8 +12,10 @@ from tests.rules.source import ROOT
 
 SKIPPED_TEST = "import pytest\ndef test_it():\n    pytest.skip('absent')\n"
 SKIPPED_MODULE = "import pytest\npytest.importorskip('no_such_module')\n"
+SKIPPED_CONTAINER = "import pytest\n@pytest.mark.container\ndef test_it():\n    pytest.skip('no engine')\n"
 EXPECTED_FAILURE = "import pytest\n@pytest.mark.xfail\ndef test_it():\n    assert False\n"
 SCRUBBED = "import os\ndef test_it():\n    assert 'SCORETRAIL__REGISTRY' not in os.environ\n"
+KEPT = "import os\ndef test_it():\n    assert os.environ['SCORETRAIL_TEST_KAFKA'] == 'there'\n"
 
 
 def run(folder: Path, text: str, **environment: str) -> int:
@@ -38,9 +40,17 @@ def test_a_skip_is_no_failure_elsewhere(tmp_path: Path, text: str, code: int) ->
     assert run(tmp_path, text) == code
 
 
+def test_a_container_without_an_engine_is_no_failure(tmp_path: Path) -> None:
+    assert run(tmp_path, SKIPPED_CONTAINER, REQUIRE_ALL="1") == pytest.ExitCode.OK
+
+
 def test_an_expected_failure_is_no_skip(tmp_path: Path) -> None:
     assert run(tmp_path, EXPECTED_FAILURE, REQUIRE_ALL="1") == pytest.ExitCode.OK
 
 
 def test_the_settings_of_the_shell_do_not_reach_a_test(tmp_path: Path) -> None:
     assert run(tmp_path, SCRUBBED, SCORETRAIL__REGISTRY="elsewhere") == pytest.ExitCode.OK
+
+
+def test_the_addresses_of_services_reach_it(tmp_path: Path) -> None:
+    assert run(tmp_path, KEPT, SCORETRAIL_TEST_KAFKA="there") == pytest.ExitCode.OK

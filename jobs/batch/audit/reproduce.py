@@ -19,6 +19,7 @@ from scoretrail.errors import InputError, OutputTableError, TrailError
 from scoretrail.model.bundle import open_once
 from scoretrail.storage import Storage, filesystem, join, normalise_uri
 from scoretrail.table import OutputTable
+from scoretrail.trail.erasure import erasures, key_digest
 from scoretrail.trail.prediction import prediction_arrays, prediction_columns, reject_arrays, reject_columns
 from scoretrail.trail.run import TRAIL_FOLDER, RunStore
 
@@ -54,6 +55,8 @@ class Reproduction:
     rows: int = 0
     equal: int = 0
     different: int = 0
+    erased: int = 0
+    """Rows of entities that were erased since, by the records of it."""
     files: int = 0
     expired: list[str] = field(default_factory=list)
     """Input files or outputs that retention removed: nothing can be said of them."""
@@ -108,7 +111,7 @@ def reproduce(
     if input_root is not None:
         context = replace(context, root=normalise_uri(input_root))
     rejects = OutputTable(run.output["rejects"], options)
-    tables = PublishedFiles(table, options), PublishedFiles(rejects, options)
+    tables = _Published.of(table, options), _Published.of(rejects, options)
     result = Reproduction(run_id, files=len(messages))
     progress.start(sum(message.rows_in for message in messages), len(messages), "reproducing")
     try:
@@ -120,6 +123,20 @@ def reproduce(
     finally:
         progress.stop()
     return result
+
+
+@dataclass(frozen=True)
+class _Published:
+    """What a table holds, and who was erased from it."""
+
+    files: PublishedFiles
+    erased: frozenset[str]
+    """Digests of keys."""
+
+    @classmethod
+    def of(cls, table: OutputTable, options: Mapping[str, str]) -> _Published:
+        erased = frozenset(record.key_sha256 for record in erasures(table.uri, options))
+        return cls(PublishedFiles(table, options), erased)
 
 
 def published_run(store: RunStore, run_id: str) -> ScoringRun:
@@ -168,7 +185,7 @@ def _compare(
     message: WorkMessage,
     bundle: Bundle,
     context: WorkContext,
-    tables: tuple[PublishedFiles, PublishedFiles],
+    tables: tuple[_Published, _Published],
     result: Reproduction,
 ) -> None:
     try:
@@ -187,7 +204,7 @@ def _compare(
     files = (message.predictions, message.rejects)
     for table, written, names, fresh in zip(tables, files, _row_columns(bundle, context), again, strict=True):
         try:
-            stored = table.read(written, message.work_key, names)
+            stored = table.files.read(written, message.work_key, names)
         except OutputTableError as error:
             result.rows += fresh.num_rows
             result.different += fresh.num_rows
@@ -196,7 +213,8 @@ def _compare(
         if stored is None:
             result.expired.append(f"{message.source_path}: the published file is no longer there")
             continue
-        _compare_rows(stored, fresh, message.source_path, result)
+        kept = _without_erased(fresh, stored, bundle.view.entity_key, table.erased, result)
+        _compare_rows(stored, kept, message.source_path, result)
 
 
 def _score_again(work: Work, bundle: Bundle, context: WorkContext) -> tuple[pa.Table, pa.Table]:
@@ -252,6 +270,19 @@ def _compare_rows(stored: pa.Table, fresh: pa.Table, path: str, result: Reproduc
     different = pc.sum(unequal).as_py()
     result.different += different
     result.equal += rows - different
+
+
+def _without_erased(
+    fresh: pa.Table, stored: pa.Table, key: str, erased: frozenset[str], result: Reproduction
+) -> pa.Table:
+    """Return the rows that were made again, without those that are missing because their entity was erased."""
+    if not erased or stored.num_rows >= fresh.num_rows:
+        return fresh
+    there = set(stored.column("source_row").to_pylist())
+    rows = zip(fresh.column("source_row").to_pylist(), fresh.column(key).to_pylist(), strict=True)
+    kept = [row in there or key_digest(value) not in erased for row, value in rows]
+    result.erased += kept.count(False)
+    return fresh.filter(pa.array(kept))
 
 
 def _comparable(column: pa.ChunkedArray) -> pa.Array:

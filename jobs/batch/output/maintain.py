@@ -103,12 +103,17 @@ def vacuum(
             gone.append(path)
     if not dry_run and gone:
         # Before the first file goes: what is missing later is then known to have been let go.
-        name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
-        Storage(join(table.uri, TRAIL_FOLDER), options).put_new(f"{_VACUUM}/{name}", digest.canonical_json(gone))
+        note_vacuum(table.uri, gone, options, now)
         for path in gone:
             place.delete_file(posixpath.join(base, path))
         log.get().info(log.TABLE_VACUUMED, table=table.uri, removed=len(gone))
     return gone
+
+
+def note_vacuum(table: str, paths: Sequence[str], options: Mapping[str, str], now: datetime) -> None:
+    """Write down which files of a table are about to be removed."""
+    name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
+    Storage(join(table, TRAIL_FOLDER), options).put_new(f"{_VACUUM}/{name}", digest.canonical_json(list(paths)))
 
 
 def vacuumed_paths(table: str, options: Mapping[str, str]) -> frozenset[str]:

@@ -29,7 +29,7 @@ def race(shop: Workshop, specs: dict[str, dict[str, Any]], at: str) -> dict[str,
     with contextlib.ExitStack() as stack:
         for driver in drivers.values():
             stack.enter_context(driver)
-        await_ready(meet, list(specs))
+        await_ready(meet, drivers)
         (meet / "go").touch()
         results = {name: driver.finish() for name, driver in drivers.items()}
     assert {code for code, _ in results.values()} == {0}, results
@@ -195,7 +195,7 @@ class Loser:
         self._driver = Driver(
             self._shop, name="b", at=at, act="wait", meet=str(self._meet), settings=self._settings, request=request
         )
-        await_ready(self._meet, ["b"])
+        await_ready(self._meet, {"b": self._driver})
         self.saw = set(self._shop.rejects()["run_id"].to_pylist())
 
     def end(self) -> str:

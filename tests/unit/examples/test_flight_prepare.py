@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from examples.flights import prepare as module
-from examples.flights.prepare import MARKER, RECORD_COLUMNS, PreparedFlights, prepare
+from examples.flights.folder import MARKER
+from examples.flights.prepare import RECORD_COLUMNS, PreparedFlights, prepare
 from scoretrail.errors import DependencyError, InputError, UsageError
 from tests.unit.examples.conftest import Source, archive_of
 

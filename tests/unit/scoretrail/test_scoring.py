@@ -12,11 +12,12 @@ from scoretrail.errors import FeatureViewError, SchemaMismatchError
 from scoretrail.feature.schema import TIMESTAMP
 from scoretrail.model.bundle import Bundle
 from scoretrail.model.manifest import Abstention, Guards, Output
-from scoretrail.scoring import Rejected, Scored, count_by_reason, score_batch
+from scoretrail.scoring import Rejected, Scored, count_by_reason, score_batch, score_features
 from tests.factory import example
 from tests.factory.example import Example
 from tests.factory.onnx_graph import matrix_in, model_bytes, scores_out
 from tests.factory.registered import load_example
+from tests.factory.trip import HOUR_US, INPUTS, START_US, trip_batch, trips_example
 
 VIEW = b"""
 import pyarrow as pa
@@ -271,3 +272,108 @@ def test_every_kind_of_model_scores_its_records(make: Any) -> None:
     assert (len(scored.rows), len(rejected.rows)) == (50, 0)
     assert len(scored.class_scores) == (3 if chosen.task == "multiclass" else 0)
     assert set(scored.label.to_pylist()) <= ({None} if chosen.task == "regression" else set(chosen.classes))
+
+
+# --- Stored features and recorded vectors -----------------------------------------------------------------------------
+
+
+def test_what_became_of_stored_features_goes_with_the_scored_rows() -> None:
+    at = [START_US + i * HOUR_US for i in range(6)]
+    given = trip_batch(
+        6,
+        distance=pa.array([1, -1, 2, 3, 4, 5], pa.float32()),
+        weather__event_time=pa.array([at[0], at[1], at[2] - 5 * HOUR_US, at[3] - 7 * HOUR_US, at[4], None], TIMESTAMP),
+        weather__available_at=pa.array([at[0], at[1], at[2], at[3], at[4], None], TIMESTAMP),
+        vehicle__available_at=pa.array([0, 0, 0, 0, None, 0], TIMESTAMP),
+    )
+    bundle = load_example(trips_example(), guards=Guards(maximum=22))
+
+    scored, rejected = score_batch(bundle, given)
+
+    assert dict(zip(rejected.rows.tolist(), rejected.reasons.to_pylist(), strict=True)) == {
+        1: "out_of_range:distance",
+        2: "score_out_of_bounds:score",
+        3: "stored_stale:weather",
+        4: "stored_missing:vehicle",
+        5: "score_not_finite:score",
+    }
+    assert scored.rows.tolist() == [0]
+    assert {name: (use.outcome.to_pylist(), use.age_s.to_pylist()) for name, use in scored.stored.items()} == {
+        "weather": (["fresh"], [0]),
+        "vehicle": (["fresh"], [START_US // 1_000_000]),
+    }
+    assert scored.features.to_pylist() == [
+        {"distance": 1.0, "wind": 10.0, "rain": 0.5, "seats": 4.0, "chill": 5.0},
+    ]
+
+
+def test_a_view_without_stored_sets_has_no_word_on_them() -> None:
+    scored, _ = score(numbers(), [1.0])
+
+    assert scored.stored == {}
+    assert scored.features.to_pylist() == [{"ratio": 1.0}]
+
+
+def test_the_features_are_those_of_the_scored_rows() -> None:
+    scored, rejected = score(numbers("Sqrt"), [1.0, None, -1.0, 4.0, 9.0], [1.0, 1.0, 1.0, 0.0, 1.0])
+
+    assert rejected.rows.tolist() == [1, 2, 3]
+    assert scored.features.column("ratio").to_pylist() == [1.0, 9.0]
+
+
+@pytest.mark.parametrize("make", example.ALL.values(), ids=example.ALL)
+def test_recorded_vectors_give_the_bits_of_their_records(make: Any) -> None:
+    bundle = load_example(make())
+    given = example.parcels().slice(0, 300).combine_chunks().to_batches()[0]
+    scored, _ = score_batch(bundle, given)
+    some = pa.array(np.random.default_rng(1).permutation(300)[:100])
+
+    again, rejected = score_features(
+        bundle, scored.features.take(some), scored.entity_key.take(some), scored.event_time.take(some)
+    )
+
+    assert len(rejected.rows) == 0
+    assert again.rows.tolist() == list(range(100))
+    for name in ("score", "label", "decision", "guard", "entity_key", "event_time"):
+        assert getattr(again, name).equals(getattr(scored, name).take(some)), name
+    expected, got = (np.asarray(column).view(np.int64) for column in (scored.score.take(some), again.score))
+    np.testing.assert_array_equal(got, expected)
+    assert again.features.equals(scored.features.take(some))
+    assert again.stored == {}
+
+
+def test_recorded_vectors_are_guarded_as_their_records_were() -> None:
+    bundle = numbers(guards=Guards(minimum=0, cap_maximum=1))
+    vectors = pa.record_batch({"ratio": pa.array([0.5, -1.0, 2.0], pa.float32())})
+
+    scored, rejected = score_features(bundle, vectors, pa.array(["a", "b", "c"]), pa.array([1, 2, 3], TIMESTAMP))
+
+    assert (scored.entity_key.to_pylist(), scored.score.to_pylist()) == (["a", "c"], [0.5, 1.0])
+    assert scored.guard.to_pylist() == [None, "capped"]
+    assert (rejected.entity_key.to_pylist(), rejected.reasons.to_pylist()) == (["b"], ["score_out_of_bounds:score"])
+    assert rejected.event_time.cast(pa.int64()).to_pylist() == [2]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"ratio": pa.array([1.0])},
+        {"other": pa.array([1.0], pa.float32())},
+        {"ratio": pa.array([1.0], pa.float32()), "more": pa.array([1])},
+    ],
+)
+def test_vectors_of_another_view_are_refused(columns: dict[str, pa.Array]) -> None:
+    with pytest.raises(SchemaMismatchError, match="not the inputs of this model's view") as caught:
+        score_features(numbers(), pa.record_batch(columns), pa.array(["a"]), pa.array([1], TIMESTAMP))
+    assert caught.value.expected == "ratio float"
+
+
+def test_the_vectors_of_stored_features_score_alike() -> None:
+    bundle = load_example(trips_example())
+    scored, _ = score_batch(bundle, trip_batch(50))
+
+    again, _ = score_features(bundle, scored.features, scored.entity_key, scored.event_time)
+
+    assert again.score.equals(scored.score)
+    assert len(again.rows) == 50
+    assert scored.features.schema.names == list(INPUTS)

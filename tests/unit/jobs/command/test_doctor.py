@@ -58,6 +58,7 @@ def doctor(cwd: Path, master: str, **environment: str) -> tuple[int, dict[str, A
     return done.returncode, findings
 
 
+@pytest.mark.slow  # tests of the cluster ask, too
 def test_every_executor_is_asked(tmp_path: Path) -> None:
     code, findings = doctor(tmp_path, "local-cluster[2,1,1024]")
     assert code == 0, findings

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.command.java import check_java, install_java
+from jobs.command.java import check_java
+from jobs.services.java import install_java
 from tests.rules.source import ROOT
 
 

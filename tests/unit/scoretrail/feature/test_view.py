@@ -9,9 +9,11 @@ import pytest
 
 from scoretrail import digest
 from scoretrail.errors import FeatureViewError, SchemaMismatchError
-from scoretrail.feature import Derived, FeatureView, Request, training_inputs
+from scoretrail.feature import DEFAULT, REJECT, Derived, FeatureView, Field, Request, Stored, training_inputs
 from scoretrail.feature.schema import TIMESTAMP, Fault
+from scoretrail.feature.source import load_view
 from scoretrail.feature.view import faulty_rows
+from tests.factory.trip import FEATURES, HOUR_US, INPUTS, START_US, trip_batch, trip_records
 
 F32, TEXT = pa.float32(), pa.string()
 
@@ -306,6 +308,107 @@ def test_the_contract_states_everything_but_the_functions() -> None:
         "inputs": ["half", "carrier", "distance"],
     }
     assert [field.name for field in view().input_fields] == ["half", "carrier", "distance"]
+
+
+# --- Stored features --------------------------------------------------------------------------------------------------
+
+STORED = load_view(FEATURES, "trips")
+GUST = Field(name="gust", type=F32, nullable=True)
+
+
+def weather(**changes: Any) -> Stored:
+    fields: dict[str, Any] = {"key": "carrier", "fields": [GUST], "max_age": "3h", "when_missing": DEFAULT}
+    return Stored(changes.pop("name", "weather"), **(fields | changes))
+
+
+def test_a_record_has_the_columns_of_its_stored_sets_after_those_that_come_with_it() -> None:
+    assert [field.name for field in STORED.request_fields] == ["trip_id", "left_at", "place", "distance"]
+    assert list(STORED.record_columns) == [
+        *("trip_id", "left_at", "place", "distance"),
+        *("wind", "rain", "weather__event_time", "weather__available_at"),
+        *("seats", "vehicle__event_time", "vehicle__available_at"),
+    ]
+    STORED.match(trip_records().schema)
+    with pytest.raises(SchemaMismatchError, match="column 'weather__available_at' is missing"):
+        STORED.match(trip_records().drop_columns(["weather__available_at"]).schema)
+    assert view().request_fields == view().record_fields
+
+
+def test_stored_features_are_inputs_and_derived_ones_read_them() -> None:
+    record, faults = STORED.prepare(trip_batch())
+    features, more = STORED.derive(record)
+
+    assert (faults, more) == ([], [])
+    assert record.schema.names == list(STORED.record_columns)
+    assert features.schema.names == list(INPUTS)
+    assert features.column("chill").to_pylist() == [5.0, 5.5, 6.0, 6.5]
+    assert STORED.prepare(record)[0].equals(record), "golden rows are checked again at each load"
+
+
+def test_each_set_has_its_own_say_on_what_is_missing() -> None:
+    known = [START_US, START_US + 2 * HOUR_US, None, START_US + 3 * HOUR_US]
+    given = trip_batch(
+        weather__available_at=pa.array(known, TIMESTAMP),
+        vehicle__available_at=pa.array([0, 0, 0, None], TIMESTAMP),
+        distance=pa.array([1, -1, 1, 1], F32),
+    )
+    record, faults = STORED.prepare(given)
+
+    assert summary(faults) == [("distance", "out_of_range", [1]), ("vehicle", "stored_missing", [3])]
+    assert record.column("wind").to_pylist() == [10.0, None, None, 13.0]
+    assert record.column("rain").to_pylist() == [0.5, 0.0, 0.0, 0.5]
+    uses = STORED.stored_use(record)
+    assert uses["weather"].outcome.to_pylist() == ["fresh", "default", "default", "fresh"]
+    assert uses["weather"].age_s.to_pylist() == [3600, None, None, 3600]
+    assert uses["vehicle"].outcome.to_pylist()[:3] == ["fresh"] * 3
+    assert view().stored_use(view().prepare(records())[0]) == {}
+
+
+def test_an_entity_is_looked_up_by_its_checked_key() -> None:
+    chosen = view(
+        request=[*view().request, Request("plane", pa.int32(), nullable=True)],
+        stored=[weather(), weather(name="age", key="plane", fields=[Field(name="years", type=F32, default=0.0)])],
+    )
+    batch = records(plane=pa.array([7, None, -1], pa.int16()), carrier=pa.array(["a", "B", None]).dictionary_encode())
+    by_carrier, by_plane = (chosen.entities(one, batch) for one in chosen.stored)
+
+    assert by_carrier.to_pylist() == ["A", "B", None]
+    assert by_plane.to_pylist() == ["7", None, "-1"]
+    assert by_carrier.type == by_plane.type == TEXT
+    assert STORED.entities(STORED.stored[1], trip_batch()).to_pylist() == ["t0", "t1", "t2", "t3"]
+
+
+def test_only_a_view_with_stored_sets_states_them() -> None:
+    assert "stored" not in view().contract()
+    assert view(stored=[weather()]).contract()["stored"] == [weather().contract()]
+    rest = {key: value for key, value in view(stored=[weather()]).contract().items() if key != "stored"}
+    assert rest == view().contract()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"stored": [weather(key="carier")]}, "did you mean carrier?"),
+        ({"stored": [weather(key="left_at")]}, "neither a request feature nor the entity key"),
+        ({"stored": [weather(key="speed")]}, "neither a request feature nor the entity key"),
+        ({"stored": [weather(key="distance")]}, "a key of a type that names no entity"),
+        ({"stored": [weather(fields=[Field(name="hours", type=F32, default=1.0)])]}, "uses a name twice"),
+        ({"stored": [weather(), weather(fields=[Field(name="rain", type=F32, default=1.0)])]}, "uses a name twice"),
+        ({"stored": [weather(fields=[Field(name="speed", type=F32, default=1.0)])]}, "uses a name twice"),
+        ({"stored": [weather()], "name": "a:b"}, "a colon in its name"),
+        (
+            {
+                "stored": [weather(fields=[Field(name="n", type=pa.int64(), nullable=True)], when_missing=REJECT)],
+                "inputs": ["n"],
+            },
+            "only floats have a NaN",
+        ),
+    ],
+)
+def test_a_stored_set_that_does_not_fit_its_view_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(FeatureViewError) as caught:
+        view(**changes)
+    assert said in str(caught.value)
 
 
 # --- Training ---------------------------------------------------------------------------------------------------------

@@ -3,9 +3,11 @@ from __future__ import annotations
 import pyarrow as pa
 
 from scoretrail.feature import FeatureView, Request
+from scoretrail.feature.source import load_view
 from scoretrail.model import card
 from scoretrail.model.manifest import Abstention, Card, Guards, Metric, Output, Training
 from tests.factory.bare import BARE_FILES, bare_manifest
+from tests.factory.trip import FEATURES
 
 
 def sections(text: str) -> dict[str, list[str]]:
@@ -69,6 +71,22 @@ def test_categories_and_allowed_nulls_are_shown() -> None:
         "| number | float | allowed | -∞ to 1 |  |",
         "| letter | string | refused | 2 categories |  |",
     ]
+
+
+def test_stored_sets_and_their_fallbacks_are_shown_where_there_are_some() -> None:
+    shown = sections(card.render(bare_manifest(view=load_view(FEATURES, "trips").contract())))
+
+    assert shown["Stored features"] == [
+        "| set | looked up by | features | stale after | when stale | when missing | meaning |",
+        "|---|---|---|---|---|---|---|",
+        "| weather | place | wind, rain | 3 h | reject, but used up to 6 h | default | hourly |",
+        "| vehicle | trip_id | seats | never | reject | reject |  |",
+    ]
+    assert shown["Inputs"][3:5] == [
+        "| wind | float | allowed | all finite values | m/s |",
+        "| rain | float | 0.0 | 0 to ∞ |  |",
+    ]
+    assert "Stored features" not in sections(card.render(bare_manifest()))
 
 
 def test_the_output_says_how_a_score_becomes_a_decision() -> None:

@@ -39,8 +39,10 @@ from tests.factory.bare import NOW, bare_bundle
 from tests.factory.fixture import Register
 from tests.factory.onnx_graph import matrix_in, model_bytes, scores_out, sigmoid_network
 from tests.factory.registered import PROOF_ROWS, Registered, request
+from tests.factory.trip import trip_records, trips_example
 
 RECORDS = example.parcels().slice(0, PROOF_ROWS)
+LAST = (BudgetSettings(), NOW)
 
 
 @pytest.fixture
@@ -492,3 +494,33 @@ def test_a_threshold_belongs_to_a_binary_classifier_and_is_finite(registry: Regi
     with pytest.raises(UsageError, match="a threshold belongs to a binary classifier"):
         register(registry, request(example.ridge(), threshold=0.5), BudgetSettings(), NOW)
     assert refused(registry, UsageError, threshold=float("nan")).what == "a threshold must be finite"
+
+
+# --- Stored features --------------------------------------------------------------------------------------------------
+
+
+def stored_request(**changes: Any) -> Any:
+    return request(trips_example(), **({"records": trip_records(PROOF_ROWS)} | changes))
+
+
+def test_a_model_with_stored_features_is_registered_and_its_golden_rows_hold_them(registry: Registry) -> None:
+    manifest, _ = register(registry, stored_request(), *LAST)
+
+    files = registry.resolve("models:/trips/1.0.0").files
+    golden = pq.read_table(io.BytesIO(files[GOLDEN]))
+    assert golden.column_names[:-1] == [*trip_records().column_names]
+    assert manifest.view["stored"][0]["name"] == "weather"
+    assert open_bundle(files).repeats_bits
+
+
+def test_records_whose_stored_values_are_refused_prove_nothing(registry: Registry) -> None:
+    late = column(trip_records(PROOF_ROWS), "vehicle__available_at", [2**60] * PROOF_ROWS)
+    with pytest.raises(BundleError, match="refuses every record") as caught:
+        register(registry, stored_request(records=late), *LAST)
+    assert caught.value.got == "stored_future"
+
+
+def test_a_model_with_stored_features_needs_them_in_its_records(registry: Registry) -> None:
+    bare = trip_records(PROOF_ROWS).drop_columns(["wind"])
+    with pytest.raises(SchemaMismatchError, match="column 'wind' is missing"):
+        register(registry, stored_request(records=bare), *LAST)

@@ -389,3 +389,15 @@ def test_records_are_canonical_json_that_anyone_can_read(registry: Registry, sto
 
     assert data == digest.canonical_json(json.loads(data))
     assert json.loads(data)["alias"] == "champion"
+
+
+def test_the_newest_number_counts_the_moves_of_all_aliases(registry: Registry) -> None:
+    assert registry.newest_number(NAME) == 0
+    publish(registry, "1.0.0", "1.1.0")
+    registry.move_alias(NAME, "champion", "1.0.0")
+    registry.move_alias(NAME, "challenger", "1.1.0")
+    assert registry.newest_number(NAME) == 2
+    record = registry.alias_record(NAME, "champion")
+    assert (record.number, record.version) == (1, "1.0.0")
+    with pytest.raises(RegistryError, match="no alias"):
+        registry.alias_record(NAME, "shadow")

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -168,6 +172,46 @@ def test_a_batch_the_model_cannot_take_is_an_error_of_one_line(tensors: dict[str
     with pytest.raises(ScoreError, match="the model failed on a batch") as caught:
         OnnxScorer(sigmoid_network(), NUMBER, None).score_batch(tensors)
     assert "\n" not in str(caught.value.got)
+
+
+FAILING = """
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from scoretrail.errors import ScoreError
+from scoretrail.model.manifest import Output
+from scoretrail.model.scorer import OnnxScorer
+from tests.factory.onnx_graph import matrix_in, model_bytes, scores_out
+
+table = numpy_helper.from_array(np.array([10, 11, 12], np.float32), "table")
+nodes = [
+    helper.make_node("Cast", ["matrix"], ["place"], to=TensorProto.INT64),
+    helper.make_node("Gather", ["table", "place"], ["scores"], name="pick"),
+]
+data = model_bytes(nodes, [matrix_in(1)], [scores_out(1)], [table])
+scorer = OnnxScorer(data, Output(task="regression", name="scores", form="matrix"), None)
+try:
+    scorer.score_batch({"matrix": np.array([[7654321]], np.float32)})
+except ScoreError as error:
+    print(error.got)
+    raise
+"""
+
+
+def test_a_value_that_the_model_fails_on_is_neither_told_nor_written_to_standard_error() -> None:
+    root = Path(__file__).parents[4]
+    run = subprocess.run(
+        [sys.executable, "-c", FAILING],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert run.returncode == 1
+    assert run.stdout.strip() == "InvalidArgument, node 'pick' (Gather)"
+    assert "ScoreError" in run.stderr  # the traceback of ours, and nothing of what it came from
+    assert "7654321" not in run.stderr
 
 
 @pytest.mark.parametrize("data", [b"", b"no model", sigmoid_network()[:50]])

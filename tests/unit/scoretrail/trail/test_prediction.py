@@ -24,6 +24,7 @@ from scoretrail.trail.prediction import (
 )
 from tests.factory import example
 from tests.factory.registered import load_example
+from tests.factory.trip import trip_batch, trips_example
 from tests.factory.workshop import with_values
 
 TRAIL = TrailValues(
@@ -38,6 +39,7 @@ TRAIL = TrailValues(
     "r1",
     datetime(2013, 12, 5, tzinfo=UTC),
 )
+STORED_COLUMNS = ["weather_age_s", "weather_outcome", "vehicle_age_s", "vehicle_outcome"]
 EXAMPLES: dict[str, Any] = {"binary": example.trees, "classes": example.classes, "regression": example.ridge}
 
 
@@ -140,3 +142,38 @@ def test_the_trail_is_the_same_in_every_row() -> None:
     assert constant_arrays(TRAIL, 0)["run_id"].to_pylist() == []
     assert to_trail_text(TRAIL)["scored_at"] == "2013-12-05T00:00:00.000000Z"
     assert to_trail_text(TRAIL)["role"] == "champion"
+
+
+# --- Stored features --------------------------------------------------------------------------------------------------
+
+
+def test_stored_sets_add_their_columns_at_the_end_and_only_where_there_are_some(bundle: Bundle) -> None:
+    manifest = load_example(trips_example()).manifest
+    columns = prediction_columns(manifest)
+
+    assert [column.name for column in columns][-5:] == ["scored_at", *STORED_COLUMNS]
+    assert [(column.type, column.nullable) for column in columns[-2:]] == [(pa.int64(), True), (pa.string(), False)]
+    assert prediction_columns(bundle.manifest)[-1].name == "scored_at"
+    assert reject_columns(manifest)[-1].name == "scored_at"
+
+
+def test_age_and_outcome_of_stored_values_are_on_each_prediction() -> None:
+    stored = load_example(trips_example())
+    batch = trip_batch(4, distance=pa.array([1, 2, -1, 4], pa.float32()))
+    scored, _ = score_batch(stored, batch)
+
+    arrays = prediction_arrays(stored.manifest, scored, np.arange(4))
+
+    assert list(arrays)[-4:] == STORED_COLUMNS
+    assert arrays["weather_age_s"].to_pylist() == [3600] * 3
+    assert arrays["weather_outcome"].to_pylist() == ["fresh"] * 3
+    for column in prediction_columns(stored.manifest):
+        if column.name in STORED_COLUMNS:
+            array = arrays[column.name]
+            assert (array.type.value_type if pa.types.is_dictionary(array.type) else array.type) == column.type
+
+
+def test_a_stored_set_may_not_take_a_column_that_is_there() -> None:
+    manifest = load_example(trips_example()).manifest
+    with pytest.raises(OutputTableError, match="two columns called 'weather_outcome'"):
+        prediction_columns(manifest, [("weather_outcome", pa.string())])

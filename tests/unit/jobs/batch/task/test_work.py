@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.batch.audit.reproduce import reproduce
 from jobs.batch.input.listing import input_root, list_files
 from jobs.batch.input.probe import probe_file
 from jobs.batch.plan.plan import Method, Work, make_work
 from jobs.batch.task import work as module
 from jobs.batch.task.work import WorkContext, score_work, score_works
+from jobs.progress import SilentProgress
 from scoretrail import digest
 from scoretrail.errors import (
     InputChangedError,
@@ -24,10 +26,13 @@ from scoretrail.errors import (
     StorageError,
     UsageError,
 )
+from scoretrail.feature.schema import TIMESTAMP
 from scoretrail.model.manifest import GOLDEN, MANIFEST, parse
 from scoretrail.storage import filesystem
 from scoretrail.trail.run import WorkMessage
-from tests.factory.workshop import Workshop, records, with_values
+from tests.factory.registered import PROOF_ROWS, open_registry, register_example
+from tests.factory.trip import HOUR_US, START_US, trip_records, trips_example
+from tests.factory.workshop import InlineEngine, Workshop, records, with_values
 
 SCOPE_WORK = {"model": "parcel", "role": "champion"}
 
@@ -194,3 +199,26 @@ def test_a_bundle_that_does_not_repeat_its_bits_here_is_told_where_that_is_allow
     with pytest.raises(PlatformError):
         score_work(work, context(shop), files)
     assert not score_work(work, context(shop, bits="platform"), files).repeats_bits
+
+
+def test_stored_features_are_read_judged_and_told_of_in_the_table(tmp_path: Path) -> None:
+    register_example(trips_example(), tmp_path / "registry", records=trip_records(PROOF_ROWS))
+    shop = Workshop(tmp_path / "shop", tmp_path / "registry", InlineEngine())  # type: ignore[arg-type]
+    missing = pa.array([START_US, None, START_US + 2 * HOUR_US, START_US], TIMESTAMP)
+    stored = trip_records(4, weather__event_time=missing, wind=pa.array([1, 2, 3, 4], pa.float32()))
+    shop.write("ds=1/a.parquet", stored.append_column("not_read", pa.array([1, 2, 3, 4])))
+
+    run = shop.score("models:/trips@champion", settings={"batch.max_reject_ratio": 1.0})
+
+    assert (run.rows["scored"], run.rows["rejected"]) == (3, 1)
+    rows = shop.rows()
+    assert rows.column_names[-4:] == ["weather_age_s", "weather_outcome", "vehicle_age_s", "vehicle_outcome"]
+    assert rows.select(["trip_id", "weather_outcome", "weather_age_s"]).to_pylist() == [
+        {"trip_id": "t0", "weather_outcome": "fresh", "weather_age_s": 0},
+        {"trip_id": "t2", "weather_outcome": "fresh", "weather_age_s": 0},
+        {"trip_id": "t3", "weather_outcome": "fresh", "weather_age_s": 3 * 3600},
+    ]
+    assert shop.rejects()["reasons"].to_pylist() == ["score_not_finite:score"]
+    registry, settings = open_registry(tmp_path / "registry"), shop.resolved().settings
+    again = reproduce(shop.table(), run.run_id, registry, settings, SilentProgress())
+    assert (again.equal, again.different) == (4, 0)

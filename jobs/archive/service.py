@@ -1,0 +1,116 @@
+"""The archiver as a program: brokers, model and table are opened, the loop turns, and what waits is committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from jobs.archive.archiver import Archiver, ArchiverPolicy
+from jobs.archive.row import RowMaker
+from jobs.archive.store import ArchiveStore, StorePolicy, TopicIdentity
+from jobs.stream.cluster import KafkaCluster
+from jobs.stream.journal import take_over_client
+from jobs.stream.reader import KafkaReader
+from scoretrail.config import MIB
+from scoretrail.errors import ConfigurationError, ConflictError, UsageError
+from scoretrail.feature.lean import keep_pandas_out
+from scoretrail.storage import normalise_uri
+from scoretrail.table import OutputTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.archive.archiver import ArchiverTotals
+    from jobs.stream.stopping import Stopping
+    from scoretrail.clock import Clock
+    from scoretrail.config import Settings
+    from scoretrail.model.registry import Registry
+
+_ATTEMPTS: Final = 20
+"""Commits of other archivers that may come first, at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveRequest:
+    """What is archived."""
+
+    model: str
+    """A version of the model, or an alias: its view and classes are the table's columns."""
+    once: bool = False
+    """Whether to end when what is there at the start is archived."""
+    on_step: Callable[[str], Any] = lambda _: None
+    """Called between any two steps; tests of faults stop the process there."""
+
+
+def archive(
+    settings: Settings, registry: Registry, request: ArchiveRequest, clock: Clock, stopping: Stopping
+) -> ArchiverTotals:
+    """Archive the topic of predictions until somebody asks the process to end; return what was done.
+
+    Raises:
+        ConflictError: other archivers were faster again and again.
+        UsageError: no table is named.
+        ConfigurationError: there is no topic.
+        OffsetError: retention was faster than the archive.
+        OutputTableError: there is another table, or a prediction does not fit it.
+        RetryLaterError: brokers or storage are away; the same command goes on.
+    """
+    keep_pandas_out()
+    take_over_client()
+    topic = settings.stream.predictions
+    maker = RowMaker(registry.resolve(request.model, settings.storage.plain()).manifest)
+    with KafkaReader(settings.kafka, [topic], f"{settings.stream.app}-archive") as reader:
+        store = ArchiveStore(
+            OutputTable(archive_uri(settings), settings.storage.plain()),
+            maker,
+            _identity(settings, topic),
+            StorePolicy(
+                row_group_rows=settings.batch.row_group_rows,
+                target_bytes=settings.archive.target_mib * MIB,
+                retention_days=settings.batch.retention_days,
+                options=settings.storage.plain(),
+            ),
+        )
+        policy = ArchiverPolicy(
+            commit_rows=settings.archive.commit_rows,
+            commit_s=settings.archive.commit_s,
+            compact_commits=settings.archive.compact_commits,
+        )
+        archiver = Archiver(reader, store, maker, policy, clock, request.on_step)
+        ends = reader.ends() if request.once else None
+        while not stopping.asked:
+            archiver.turn()
+            if ends is not None and all(at >= ends[partition] for partition, at in reader.positions().items()):
+                break
+        for _ in range(_ATTEMPTS):
+            if archiver.commit():
+                break
+        else:
+            raise ConflictError("other archivers were faster again and again", where=store.table.uri)
+    stopping.done()
+    return archiver.totals
+
+
+def archive_uri(settings: Settings, given: str | None = None) -> str:
+    """Return the archive that is meant.
+
+    Raises:
+        UsageError: neither the option nor the setting names one.
+    """
+    chosen = given or settings.archive.table
+    if not chosen:
+        raise UsageError("which archive?", fix="give --table URI, or set archive.table in conf/base.yaml")
+    return normalise_uri(chosen)
+
+
+def _identity(settings: Settings, topic: str) -> TopicIdentity:
+    """Return which topic is archived.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    with KafkaCluster(settings.kafka) as cluster:
+        found = cluster.topics([topic]).get(topic)
+        if found is None:
+            raise ConfigurationError(f"there is no topic {topic!r}", where="stream.predictions", fix="create it")
+        return TopicIdentity(cluster=cluster.id(), topic=topic, id=found.id)

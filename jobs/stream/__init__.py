@@ -1,0 +1,1 @@
+"""Scoring events: one thread, one transaction per micro-batch."""
