@@ -36,8 +36,10 @@ class _Source(msgspec.Struct):
 
 
 class _Trail(msgspec.Struct):
-    """What of a dead letter's trail a redrive looks at."""
+    """What of a dead letter's trail is read back."""
 
+    event_sha256: str
+    id: str
     outcome: int
     reason: str
     role: str
@@ -57,6 +59,10 @@ class Letter(msgspec.Struct, frozen=True):
     cluster: str
     timestamp_ms: int
     """Of the dead letter."""
+    event_sha256: str
+    """Of the event's value, as the dead letter states it."""
+    id: str
+    """The one that a prediction would have."""
     is_truncated: bool
     """Whether bytes of the event are missing: it cannot be redriven."""
     event: Message
@@ -87,6 +93,8 @@ def read_letter(record: Record) -> Letter | None:
         role=trail.role,
         cluster=source.cluster,
         timestamp_ms=record.timestamp_ms,
+        event_sha256=trail.event_sha256,
+        id=trail.id,
         is_truncated=is_truncated,
         event=Message(redrive_topic(source.topic), record.key, record.value, before),
     )

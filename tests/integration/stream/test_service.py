@@ -81,6 +81,16 @@ class Stage:
         self.workers.append(worker)
         return worker
 
+    def verify(self) -> tuple[int, dict[str, Any]]:
+        """Return the exit code of the command that holds outcomes against events, and what it found."""
+        topics = ("--input", self.input, "--predictions", self.predictions, "--dead-letters", self.dead_letters)
+        command = [sys.executable, "-m", "jobs.cli", "--json", "stream", "verify", "--all", "--group", self.group]
+        command += ["--bootstrap", self.kafka.bootstrap, *topics]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder, env=environment)
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
     def ask(self, path: str) -> tuple[int, bytes]:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
@@ -144,6 +154,23 @@ def test_it_scores_refuses_drains_and_goes_on(stage: Stage) -> None:
     stage.until(lambda: stage.settled() == 153, "it does not go on")
     places = Counter(json.dumps(one["trail"]["source"], sort_keys=True) for one in stage.outcomes())
     assert set(places.values()) == {1}
+
+
+def test_what_was_published_is_verified_and_a_forged_copy_is_found(stage: Stage) -> None:
+    from kafka import KafkaProducer
+
+    stage.write(60, b"{", None)
+    stage.run()
+    stage.until(lambda: stage.settled() == 62, "not all are settled")
+    code, found = stage.verify()
+    assert (code, found["events"], found["predictions"], found["dead_letters"]) == (0, 62, 60, 2)
+    assert (found["faults"], found["before"], found["foreign"]) == ({}, 0, 0)
+    forged = stage.kafka.read(stage.predictions)[7]
+    producer = KafkaProducer(bootstrap_servers=stage.kafka.bootstrap)
+    producer.send(stage.predictions, key=forged.key, value=forged.value, headers=forged.headers).get(30)
+    producer.close()
+    code, found = stage.verify()
+    assert (code, found["faults"]) == (3, {"a second first outcome": 1})
 
 
 def test_a_drain_under_load_loses_and_doubles_nothing(stage: Stage) -> None:

@@ -16,6 +16,8 @@ AT_MS = 1_385_856_000_000
 
 def letter(*, reason: str = "not_json", partition: int = 3, offset: int = 7, timestamp_ms: int = AT_MS) -> Letter:
     return Letter(
+        event_sha256="ab" * 32,
+        id="cd" * 16,
         next=Origin("events", partition, offset, 1),
         reason=reason,
         role="champion",
