@@ -1,7 +1,7 @@
-"""Fences a broker that crashed before it comes back, so that no transaction of before is half ended.
+"""Fences a broker before it comes back, so that no transaction of before is half ended.
 
-A broker that is its own controller reads, after a crash, that it still leads every partition. Its coordinator begins to
-end the transactions that it finds, until the controller misses the crashed broker and takes the leader from every
+A broker that is its own controller reads, when it starts, that it still leads every partition. Its coordinator begins
+to end the transactions that it finds, until the controller misses the broker of before and takes the leader from every
 partition. Kafka 4.3.1 then leaves out the markers of transactions that are under way ("Couldn't find leader endpoint
 for partitions … these partitions are likely deleted already"): records that were aborted stay open, and the next commit
 of the same producer publishes them. A controller that runs alone first, until it has fenced the broker, leaves nothing
@@ -34,9 +34,7 @@ _FENCED: Final = re.compile(r"Fencing broker .*Replayed BrokerRegistrationChange
 _OF_A_BROKER: Final = ("advertised.listeners", "inter.broker.listener.name")
 
 
-def fence_the_crashed(
-    folder: Path, properties: Mapping[str, str], command: Callable[[Path], Sequence[str]], log: Path
-) -> None:
+def fence(folder: Path, properties: Mapping[str, str], command: Callable[[Path], Sequence[str]], log: Path) -> None:
     """Run the controller alone until it has fenced the broker.
 
     Args:
@@ -62,7 +60,7 @@ def fence_the_crashed(
             if active_since is not None and now - active_since > _NOTHING_TO_FENCE_S:
                 break
             if now > end or not process.is_running():
-                raise ServiceError("Kafka's controller cannot fence the broker that crashed", where=str(log))
+                raise ServiceError("Kafka's controller cannot fence the broker of before", where=str(log))
             time.sleep(_POLL_S)
     finally:
         process.end(_STOP_LIMIT_S)
