@@ -138,10 +138,10 @@ class KafkaServer:
     def _properties_file(self) -> Path:
         return self.folder / "server.properties"
 
-    def _command(self, properties: Path) -> tuple[str, ...]:
-        return (*self._jvm(self.heap_mib), "kafka.Kafka", str(properties))
+    def _command(self, properties: Path, *options: str) -> tuple[str, ...]:
+        return (*self._jvm(self.heap_mib, *options), "kafka.Kafka", str(properties))
 
-    def _jvm(self, heap_mib: int) -> tuple[str, ...]:
+    def _jvm(self, heap_mib: int, *options: str) -> tuple[str, ...]:
         return (
             str(self.java),
             f"-Xmx{heap_mib}m",
@@ -151,6 +151,7 @@ class KafkaServer:
             # At every start it would say all its properties five times, a thousand lines.
             "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config.AbstractConfig=warn",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+            *options,
             "-cp",
             ":".join(str(jar) for jar in self.jars),
         )
