@@ -11,7 +11,7 @@ from jobs.command.invocation import Invocation
 from scoretrail.errors import DifferenceError
 
 if TYPE_CHECKING:
-    from jobs.stream.verification import Verified
+    from jobs.stream.audit.verification import Verified
     from scoretrail.config import Settings
 
 app = group("Verify what a stream published.")
@@ -60,13 +60,13 @@ def verify(
 
 
 def _run(settings: Settings, *, from_the_beginning: bool) -> Verified:
-    from jobs.stream.claim import claim_of_letter, claim_of_prediction
-    from jobs.stream.cluster import KafkaCluster, KafkaOffsets
-    from jobs.stream.journal import take_over_client
-    from jobs.stream.reader import KafkaReader
-    from jobs.stream.served import alias_of_uri
+    from jobs.stream.audit.claim import claim_of_letter, claim_of_prediction
+    from jobs.stream.audit.verification import Scope, verify
+    from jobs.stream.kafka.cluster import KafkaCluster, KafkaOffsets
+    from jobs.stream.kafka.reader import KafkaReader
+    from jobs.stream.operation.journal import take_over_client
+    from jobs.stream.serving.served import alias_of_uri
     from jobs.stream.slot import member_name
-    from jobs.stream.verification import Scope, verify
 
     kafka, stream = settings.kafka, settings.stream
     take_over_client()

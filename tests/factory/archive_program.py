@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from jobs.archive.service import ArchiveRequest, archive
-from jobs.stream.stopping import Stopping
+from jobs.stream.operation.stopping import Stopping
 from scoretrail import config
 from scoretrail.clock import SystemClock
 from scoretrail.errors import ScoretrailError

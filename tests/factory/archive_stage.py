@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.stream.handler import Handler
-from jobs.stream.identity import Identity, Topics
-from jobs.stream.lookup import Lookup, StorePolicy
+from jobs.stream.handling.handler import Handler
+from jobs.stream.handling.lookup import Lookup, StorePolicy
+from jobs.stream.message.identity import Identity, Topics
 from jobs.stream.record import Message, Record
 from scoretrail.clock import SystemClock
 from scoretrail.model.bundle import open_bundle

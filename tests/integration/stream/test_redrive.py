@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from jobs.services.topics import create_topics
-from jobs.stream.cluster import KafkaCluster
-from jobs.stream.handler import Handler
-from jobs.stream.identity import Identity, Topics
-from jobs.stream.lookup import Lookup, StorePolicy
+from jobs.stream.handling.handler import Handler
+from jobs.stream.handling.lookup import Lookup, StorePolicy
+from jobs.stream.kafka.cluster import KafkaCluster
+from jobs.stream.message.identity import Identity, Topics
+from jobs.stream.message.redrive_header import REDRIVE, redrive_topic
 from jobs.stream.record import Record
-from jobs.stream.redrive_header import REDRIVE, redrive_topic
 from scoretrail.setting import KafkaSettings
 from tests.factory.registered import Registered
 from tests.factory.services import Kafka
