@@ -142,9 +142,9 @@ def template(registry: Registry) -> Template:
     Raises:
         RuntimeError: it refuses the event.
     """
-    from jobs.stream.handler import Handler  # noqa: PLC0415  (what it loads, the other parts do not need)
-    from jobs.stream.identity import Identity, Topics  # noqa: PLC0415
-    from jobs.stream.lookup import Lookup, StorePolicy  # noqa: PLC0415
+    from jobs.stream.handling.handler import Handler  # noqa: PLC0415  (what it loads, the other parts do not need)
+    from jobs.stream.handling.lookup import Lookup, StorePolicy  # noqa: PLC0415
+    from jobs.stream.message.identity import Identity, Topics  # noqa: PLC0415
     from jobs.stream.record import Record  # noqa: PLC0415
     from scoretrail.model.bundle import open_bundle  # noqa: PLC0415
 

@@ -47,7 +47,7 @@ _CLIENT: Final = {
         "retry_backoff_ms": 20,
     },
 }
-"""The worker's own (jobs/stream/broker.py), for the plain loop as well."""
+"""The worker's own (jobs/stream/kafka/broker.py), for the plain loop as well."""
 _READY_S: Final = 90
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 

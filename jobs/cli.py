@@ -27,6 +27,7 @@ from jobs.command import (
     runs,
     services,
     stream,
+    stream_verify,
     table,
     trail,
 )
@@ -55,6 +56,7 @@ app.add_typer(batch.app, name="batch")
 app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
 stream.app.add_typer(redrive.app)
+stream.app.add_typer(stream_verify.app)
 stream.app.add_typer(archive.app)
 app.add_typer(stream.app, name="stream")
 command(app, "trail")(trail.trail)

@@ -55,6 +55,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if uses_kafka(item):
                 for mark in LEFT_SOCKETS:
                     item.add_marker(mark)
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+
+
+def group_of(item: pytest.Item) -> str:
+    """Return which tests one of several processes runs: those of a file, or those that share a broker or a cluster.
+
+    A broker and a cluster take as long to start as many a test.
+    """
+    if uses_kafka(item):
+        return "kafka"
+    is_cluster = item.path.is_relative_to(TESTS / "integration" / "cluster")
+    return "cluster" if is_cluster else item.path.relative_to(TESTS.parent).as_posix()
 
 
 def uses_kafka(item: pytest.Item) -> bool:

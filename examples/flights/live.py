@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -100,6 +100,7 @@ def run(stage: Stage, prepared: PreparedFlights, *, whole_month: bool) -> int:
         stage.begin(f"Start a worker, and replay {span} to it in lockstep with what became known", worker.command)
         running.enter_context(worker)
         streamed = _replay(stage, channel, worker, bundle.view, _steps(stage, stored, days, bundle.view))
+        _verify(stage, channel)
         _archive(stage, channel)
     same = _compare(stage, bundle, streamed, days)
     _reproduce(stage, max(streamed.predictions, key=lambda one: one.document["score"]), streamed.events)
@@ -236,20 +237,42 @@ def _compare(stage: Stage, bundle: Bundle, streamed: Streamed, days: Sequence[st
     return found.same
 
 
+def _verify(stage: Stage, channel: Channel) -> None:
+    """Hold what was published against the events.
+
+    Raises:
+        ServiceError: something differs.
+    """
+    words = ["stream", "verify", "--all", "--group", channel.group, "--input", channel.input, "--model", MODEL]
+    words += ["--predictions", channel.predictions, "--dead-letters", channel.dead_letters]
+    stage.begin("Hold every outcome against its event", shlex.join(["scoretrail", *words]))
+    found = _command(stage, channel, words)
+    stage.tell(
+        f"{found['events']:,} events, {found['predictions']:,} predictions, {found['dead_letters']:,} dead letters: "
+        "one outcome for each event, of its very bytes"
+    )
+
+
 def _archive(stage: Stage, channel: Channel) -> None:
-    """Archive what is there, by the command itself: it is made for a process without Spark.
+    words = ["stream", "archive", "--once", "--table", ARCHIVE, "--model", MODEL, "--predictions", channel.predictions]
+    stage.begin("Archive the predictions in a Delta table, each exactly once", shlex.join(["scoretrail", *words]))
+    archived = _command(stage, channel, words)
+    stage.tell(f"{archived['rows']:,} rows in {ARCHIVE}")
+
+
+def _command(stage: Stage, channel: Channel, words: Sequence[str]) -> dict[str, Any]:
+    """Run a command of ours, which is made for a process without Spark, and return its result.
 
     Raises:
         ServiceError: it failed.
     """
-    words = ["stream", "archive", "--once", "--table", ARCHIVE, "--model", MODEL, "--predictions", channel.predictions]
-    stage.begin("Archive the predictions in a Delta table, each exactly once", shlex.join(["scoretrail", *words]))
     place = ["--bootstrap", channel.bootstrap, "--set", f"registry.uri={stage.invocation.settings.registry.uri}"]
     command = [sys.executable, "-m", "jobs.cli", *words, *place, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ServiceError("the predictions cannot be archived", where=ARCHIVE, got=done.stderr.strip()[-2000:])
-    stage.tell(f"archived to {ARCHIVE}")
+        raise ServiceError(f"{' '.join(words[:2])} failed", got=done.stderr.strip()[-2000:])
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def _reproduce(stage: Stage, prediction: Prediction, events: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
-from jobs.stream.connection import connection, translated
+from jobs.stream.kafka.connection import connection, translated
 from scoretrail.errors import BrokerError
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from kafka import KafkaProducer
 
 from jobs.features.materialize import online_values
 from jobs.online import open_store
-from jobs.stream.cluster import KafkaOffsets
-from jobs.stream.connection import connection, translated
+from jobs.stream.kafka.cluster import KafkaOffsets
+from jobs.stream.kafka.connection import connection, translated
+from jobs.stream.message.prediction import instant_texts
 from jobs.stream.port import Partition
-from jobs.stream.prediction import instant_texts
 from scoretrail.errors import BrokerError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobs.command.invocation import Invocation
 
 HOME: Final = Path("demo-data")
-STEPS: Final = 16
+STEPS: Final = 17
 
 
 @dataclass

@@ -22,7 +22,7 @@ _POLL_RECORDS: Final = 5000
 
 
 class Source(Protocol):
-    """A topic, read from any place; see :class:`jobs.stream.reader.KafkaReader`."""
+    """A topic, read from any place; see :class:`jobs.stream.kafka.reader.KafkaReader`."""
 
     @property
     def partitions(self) -> Sequence[Partition]:

@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 
 from jobs.archive.columns import EVENT_DATE, ROW_SHA256
 from jobs.archive.row import row_digests
-from jobs.stream.identity import EventSource, Identity
+from jobs.stream.message.identity import EventSource, Identity
 from scoretrail.errors import BundleError, OutputTableError, PackedError, RegistryError
 from scoretrail.feature.packed import Layout
 from scoretrail.model.bundle import open_once

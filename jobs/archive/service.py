@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from jobs.archive.archiver import Archiver, ArchiverPolicy
 from jobs.archive.row import RowMaker
 from jobs.archive.store import ArchiveStore, StorePolicy, TopicIdentity
-from jobs.stream.cluster import KafkaCluster
-from jobs.stream.journal import take_over_client
-from jobs.stream.reader import KafkaReader
+from jobs.stream.kafka.cluster import KafkaCluster
+from jobs.stream.kafka.reader import KafkaReader
+from jobs.stream.operation.journal import take_over_client
 from scoretrail.config import MIB
 from scoretrail.errors import ConfigurationError, ConflictError, UsageError
 from scoretrail.feature.lean import keep_pandas_out
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobs.archive.archiver import ArchiverTotals
-    from jobs.stream.stopping import Stopping
+    from jobs.stream.operation.stopping import Stopping
     from scoretrail.clock import Clock
     from scoretrail.config import Settings
     from scoretrail.model.registry import Registry

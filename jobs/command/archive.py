@@ -41,7 +41,7 @@ def archive(
     """
     from jobs.archive.service import ArchiveRequest, archive_uri
     from jobs.archive.service import archive as run
-    from jobs.stream.stopping import Stopping
+    from jobs.stream.operation.stopping import Stopping
 
     invocation.override(
         {

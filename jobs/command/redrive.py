@@ -12,8 +12,8 @@ from jobs.command.invocation import Invocation
 from scoretrail.errors import UsageError
 
 if TYPE_CHECKING:
-    from jobs.stream.redrive import Redriven
-    from jobs.stream.redrive_filter import RedriveFilter
+    from jobs.stream.redrive.filter import RedriveFilter
+    from jobs.stream.redrive.redrive import Redriven
     from scoretrail.config import Settings
 
 app = group("Redrive dead letters.")
@@ -52,7 +52,7 @@ def redrive(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and send nothing.")] = False,
 ) -> None:
     """Send dead letters back to be scored again, each at most once for each time that it was refused."""
-    from jobs.stream.redrive_filter import RedriveFilter, place_of, reasons_of
+    from jobs.stream.redrive.filter import RedriveFilter, place_of, reasons_of
 
     invocation.override(
         {
@@ -74,15 +74,15 @@ def redrive(
 def _run(settings: Settings, wanted: RedriveFilter, *, dry_run: bool) -> Redriven:
     from functools import partial
 
-    from jobs.stream.broker import KafkaOutput
-    from jobs.stream.cluster import KafkaCluster
-    from jobs.stream.journal import take_over_client
-    from jobs.stream.reader import KafkaReader
-    from jobs.stream.redrive import RedriveRequest, redrive
-    from jobs.stream.redrive_header import redrive_topic
-    from jobs.stream.served import alias_of_uri
+    from jobs.stream.kafka.broker import KafkaOutput
+    from jobs.stream.kafka.cluster import KafkaCluster
+    from jobs.stream.kafka.reader import KafkaReader
+    from jobs.stream.message.redrive_header import redrive_topic
+    from jobs.stream.operation.journal import take_over_client
+    from jobs.stream.operation.watchdog import Watchdog
+    from jobs.stream.redrive.redrive import RedriveRequest, redrive
+    from jobs.stream.serving.served import alias_of_uri
     from jobs.stream.slot import member_name
-    from jobs.stream.watchdog import Watchdog
 
     kafka, stream = settings.kafka, settings.stream
     take_over_client()

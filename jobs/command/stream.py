@@ -50,10 +50,10 @@ def run(
     ] = None,
 ) -> None:
     """Serve until SIGTERM: finish the transaction, then leave; a second SIGTERM ends at once."""
-    from jobs.stream.position import start_of
+    from jobs.stream.loop.position import start_of
+    from jobs.stream.operation.stopping import Stopping
     from jobs.stream.service import Service, ServiceRequest
     from jobs.stream.slot import slot_of
-    from jobs.stream.stopping import Stopping
     from scoretrail.feature.lean import keep_pandas_out
 
     keep_pandas_out()
@@ -109,11 +109,11 @@ def shadow(
     ] = None,
 ) -> None:
     """Score beside the champion with another model and compare, until SIGTERM; nothing of the champion's is touched."""
-    from jobs.stream.challenger_service import Shadow
-    from jobs.stream.position import start_of
+    from jobs.stream.challenger.service import Shadow
+    from jobs.stream.loop.position import start_of
+    from jobs.stream.operation.stopping import Stopping
     from jobs.stream.service import ServiceRequest
     from jobs.stream.slot import slot_of
-    from jobs.stream.stopping import Stopping
     from scoretrail.feature.lean import keep_pandas_out
 
     keep_pandas_out()
@@ -148,7 +148,7 @@ def preflight(invocation: Invocation) -> None:
     Raises:
         ConfigurationError: a requirement is not met.
     """
-    from jobs.stream.preflight import preflight as look
+    from jobs.stream.preflight.preflight import preflight as look
 
     settings = invocation.settings
     seen = look(settings.kafka, settings.stream, settings.online)

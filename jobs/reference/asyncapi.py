@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from jobs.stream import contract
+from jobs.stream.message import contract
 
 if TYPE_CHECKING:
-    from jobs.stream.contract import Schema
+    from jobs.stream.message.contract import Schema
 
 VERSION: Final = "3.0.0"
 """Of AsyncAPI."""

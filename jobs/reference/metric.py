@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from jobs.reference.page import page, prose, table
-from jobs.stream.metrics import PREFIX, TABLE
+from jobs.stream.operation.metrics import PREFIX, TABLE
 
 _INTRODUCTION: Final = """
 A worker answers `GET /metrics` in Prometheus' text format, on `stream.health_host` and `stream.health_port`
@@ -22,7 +22,7 @@ def metrics_page() -> str:
     ]
     return page(
         "Metrics",
-        "jobs/stream/metrics.py",
+        "jobs/stream/operation/metrics.py",
         _INTRODUCTION,
         table(("metric", "type", "labels", "meaning"), rows),
     )

@@ -12,9 +12,9 @@ from jobs.reference import contract as tables
 from jobs.reference.asyncapi import asyncapi
 from jobs.reference.column import REASONS, manifest_of
 from jobs.reference.page import COMMAND, page, table
-from jobs.stream import contract
-from jobs.stream.envelope import EventPolicy
-from jobs.stream.refusal import MEANING, Reason
+from jobs.stream.message import contract
+from jobs.stream.message.envelope import EventPolicy
+from jobs.stream.message.refusal import MEANING, Reason
 from scoretrail.feature.schema import FaultCode
 from scoretrail.feature.source import load_view
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from jobs.stream.contract import Schema
+    from jobs.stream.message.contract import Schema
 
-SOURCE: Final = "contracts/topics.yaml and jobs/stream/contract.py"
+SOURCE: Final = "contracts/topics.yaml and jobs/stream/message/contract.py"
 _VERSION: Final = "1.0.0"
 """Of the contracts: what would break the other side gets topics of its own instead of a higher number."""
 
@@ -145,7 +145,7 @@ def topics_page(root: Path) -> str:
     )
     return page(
         "Topics",
-        "jobs/stream/contract.py, jobs/stream/refusal.py and contracts/topics.yaml",
+        "jobs/stream/message/contract.py, jobs/stream/message/refusal.py and contracts/topics.yaml",
         "One worker reads events and publishes, for each of them, one prediction or one dead letter. The contracts are "
         "generated; a change that would break whoever writes or reads a topic is refused.",
         table(("model", "events", "predictions", "dead letters", "contract"), links),

@@ -8,7 +8,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from jobs.services.fencing import fence_the_crashed
+from jobs.services.fencing import fence
 from jobs.services.probe import kafka_answers
 from scoretrail.errors import ServiceError
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _HOST: Final = "127.0.0.1"
 _FORMAT_LIMIT_S: Final = 120.0
-_ENDED_BY_ITSELF: Final = ".kafka_cleanshutdown"
-"""The file that Kafka leaves in a data folder, and takes away at its next start."""
 _ONE_BROKER: Final = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -47,6 +45,8 @@ _OURS: Final = {
     # Nobody takes over from the only broker. A busy machine that delays its heartbeats must not take the leader from
     # every partition: transactions may break at that (see fencing.py, which also makes a restart independent of it).
     "broker.session.timeout.ms": "30000",
+    # For the same reason: to hand over its partitions, which nobody else has, it would first let them be taken.
+    "controlled.shutdown.enable": "false",
 }
 
 
@@ -78,7 +78,7 @@ class KafkaServer:
         return {name: port for name, (_, port) in self.listeners.items()}
 
     def prepare(self) -> None:
-        """Write its properties; format its data folder the first time, and fence it after a crash.
+        """Write its properties; format its data folder the first time, and fence it every other time.
 
         Raises:
             ServiceError: Kafka refuses to format, or cannot fence.
@@ -89,9 +89,8 @@ class KafkaServer:
         )
         if not (self._data / "meta.properties").is_file():
             self._format()
-        elif not (self._data / _ENDED_BY_ITSELF).is_file():
-            log = self.folder / "fencing.log"
-            fence_the_crashed(self.folder, properties, self._command, log)
+        else:
+            fence(self.folder, properties, self._command, self.folder / "fencing.log")
 
     def _format(self) -> None:
         arguments = ["format", "--config", str(self._properties_file), "--ignore-formatted"]
@@ -139,10 +138,10 @@ class KafkaServer:
     def _properties_file(self) -> Path:
         return self.folder / "server.properties"
 
-    def _command(self, properties: Path) -> tuple[str, ...]:
-        return (*self._jvm(self.heap_mib), "kafka.Kafka", str(properties))
+    def _command(self, properties: Path, *options: str) -> tuple[str, ...]:
+        return (*self._jvm(self.heap_mib, *options), "kafka.Kafka", str(properties))
 
-    def _jvm(self, heap_mib: int) -> tuple[str, ...]:
+    def _jvm(self, heap_mib: int, *options: str) -> tuple[str, ...]:
         return (
             str(self.java),
             f"-Xmx{heap_mib}m",
@@ -152,6 +151,7 @@ class KafkaServer:
             # At every start it would say all its properties five times, a thousand lines.
             "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config.AbstractConfig=warn",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+            *options,
             "-cp",
             ":".join(str(jar) for jar in self.jars),
         )

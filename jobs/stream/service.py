@@ -8,28 +8,28 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from jobs.stream.broker import KafkaInput, KafkaOutput
-from jobs.stream.cluster import KafkaBell, KafkaCluster, KafkaOffsets
-from jobs.stream.condition import Condition
-from jobs.stream.envelope import EventPolicy
-from jobs.stream.handler import Handler
-from jobs.stream.health import HealthServer
-from jobs.stream.hook import Hooks
-from jobs.stream.identity import TOPIC_BYTES, Identity, Topics
-from jobs.stream.journal import Journal, take_over_client
-from jobs.stream.limit import DeadLetterLimit, DeadLetterPolicy
-from jobs.stream.lookup import Lookup, StorePolicy
-from jobs.stream.metrics import Metrics
-from jobs.stream.position import ensure_start
-from jobs.stream.preflight import check_limits, check_topics
-from jobs.stream.redrive_header import redrive_topics
-from jobs.stream.run import RunWriter
-from jobs.stream.served import Served, ServedPolicy, alias_of_uri
+from jobs.stream.handling.handler import Handler
+from jobs.stream.handling.lookup import Lookup, StorePolicy
+from jobs.stream.kafka.broker import KafkaInput, KafkaOutput
+from jobs.stream.kafka.cluster import KafkaBell, KafkaCluster, KafkaOffsets
+from jobs.stream.loop.hook import Hooks
+from jobs.stream.loop.position import ensure_start
+from jobs.stream.loop.worker import Worker, WorkerPolicy
+from jobs.stream.message.envelope import EventPolicy
+from jobs.stream.message.identity import TOPIC_BYTES, Identity, Topics
+from jobs.stream.message.redrive_header import redrive_topics
+from jobs.stream.operation.condition import Condition
+from jobs.stream.operation.health import HealthServer
+from jobs.stream.operation.journal import Journal, take_over_client
+from jobs.stream.operation.limit import DeadLetterLimit, DeadLetterPolicy
+from jobs.stream.operation.metrics import Metrics
+from jobs.stream.operation.stopping import Stopping
+from jobs.stream.operation.watchdog import Watchdog
+from jobs.stream.preflight.preflight import check_limits, check_topics
+from jobs.stream.serving.run import RunWriter
+from jobs.stream.serving.served import Served, ServedPolicy, alias_of_uri
 from jobs.stream.slot import member_name
-from jobs.stream.stopping import Stopping
 from jobs.stream.store import answers, open_guarded
-from jobs.stream.watchdog import Watchdog
-from jobs.stream.worker import Worker, WorkerPolicy
 from scoretrail import log
 from scoretrail.errors import DependencyError, FencedError
 from scoretrail.storage import Storage
@@ -37,11 +37,11 @@ from scoretrail.storage import Storage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from jobs.stream.loop.position import Start
+    from jobs.stream.loop.turn import Turn
+    from jobs.stream.operation.tracing import Tracing
     from jobs.stream.port import Partition
-    from jobs.stream.position import Start
-    from jobs.stream.served import ServedBundle
-    from jobs.stream.tracing import Tracing
-    from jobs.stream.turn import Turn
+    from jobs.stream.serving.served import ServedBundle
     from scoretrail.clock import Clock
     from scoretrail.config import ResolvedSettings
     from scoretrail.feature.online import OnlineStore
@@ -318,7 +318,7 @@ def _open_tracing(endpoint: str, member: str) -> Tracing:
         DependencyError: OpenTelemetry is not installed.
     """
     try:
-        from jobs.stream.tracing import Tracing  # noqa: PLC0415  (loaded when it is configured)
+        from jobs.stream.operation.tracing import Tracing  # noqa: PLC0415  (loaded when it is configured)
     except ImportError as error:
         raise DependencyError(
             "stream.otlp_endpoint is set, and OpenTelemetry is not installed",

@@ -23,7 +23,7 @@ COPY scoretrail scoretrail
 COPY jobs jobs
 RUN /opt/installer/bin/python -m pip wheel --no-deps --no-index --no-build-isolation --wheel-dir dist . \
     && /opt/installer/bin/python -m pip --python /opt/scoretrail/bin/python install --no-deps --no-index dist/*.whl \
-    && /opt/scoretrail/bin/python -c "import jobs.cli, jobs.stream.worker, jobs.services.topics, onnxruntime, redis"
+    && /opt/scoretrail/bin/python -c "import jobs.cli, jobs.stream.loop.worker, jobs.services.topics, onnxruntime, redis"
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --home-dir /var/lib/scoretrail --no-create-home --shell /usr/sbin/nologin scoretrail \

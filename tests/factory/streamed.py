@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
-from jobs.stream.handler import Handler
-from jobs.stream.identity import Identity, Topics
-from jobs.stream.lookup import Lookup, StorePolicy
+from jobs.stream.handling.handler import Handler
+from jobs.stream.handling.lookup import Lookup, StorePolicy
+from jobs.stream.message.identity import Identity, Topics
 from jobs.stream.record import Record
 from scoretrail.clock import FixedClock
 from scoretrail.feature.online import MemoryOnlineStore, encode_values
@@ -22,7 +22,7 @@ from tests.factory.onnx_graph import matrix_in, model_bytes, scores_out
 from tests.factory.registered import load_example
 
 if TYPE_CHECKING:
-    from jobs.stream.envelope import EventPolicy
+    from jobs.stream.message.envelope import EventPolicy
     from jobs.stream.record import Header, Message
     from scoretrail.feature.online import OnlineStore
     from scoretrail.model.bundle import Bundle

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.stream.handler import Handler
+from jobs.stream.handling.handler import Handler
+from jobs.stream.message.refusal import Reason
 from jobs.stream.record import Message, Record
-from jobs.stream.refusal import Reason
 from scoretrail.digest import canonical_json, of_bytes
 from scoretrail.feature.schema import FaultCode
 from tests.factory.streamed import SENT_MS, TOPICS, chances, handler

@@ -10,9 +10,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.stream.handler import Handler
-from jobs.stream.identity import EventSource, Identity
-from jobs.stream.reproduction import reproduce_prediction
+from jobs.stream.audit.reproduction import reproduce_prediction
+from jobs.stream.handling.handler import Handler
+from jobs.stream.message.identity import EventSource, Identity
 from scoretrail.model.bundle import Bundle
 from tests.factory.streamed import chances, event, handler, three
 

@@ -235,7 +235,7 @@ sys.meta_path.insert(0, Without())
 """
 
 
-@pytest.mark.parametrize("entry", ["jobs.cli", "jobs.stream.worker", "jobs.services.topics"])
+@pytest.mark.parametrize("entry", ["jobs.cli", "jobs.stream.loop.worker", "jobs.services.topics"])
 def test_the_worker_starts_without_what_its_lock_leaves_out(entry: str) -> None:
     left_out = set(pins(LOCK.read_text(encoding="utf-8"))) - set(pins(IMAGE_LOCKS[0].read_text(encoding="utf-8")))
     assert left_out >= NEVER_IN_STREAM - {"evidently"}

@@ -16,9 +16,9 @@ HOMES = {
     "onnxruntime": {"scoretrail.model.scorer"},
     "kafka": {
         "jobs.services.topics",
-        *(f"jobs.stream.{name}" for name in ("broker", "cluster", "connection", "reader")),
+        *(f"jobs.stream.kafka.{name}" for name in ("broker", "cluster", "connection", "reader")),
     },
-    "prometheus_client": {"jobs.stream.metrics"},
+    "prometheus_client": {"jobs.stream.operation.metrics"},
     "redis": {"scoretrail.feature.online_redis"},
     "sqlglot": {"jobs.batch.input.predicate"},
 }

@@ -14,11 +14,11 @@ import sys
 from scoretrail.feature.lean import keep_pandas_out
 keep_pandas_out()
 {imports}
-from jobs.stream.handler import Handler
-from jobs.stream.identity import Identity, Topics
-from jobs.stream.lookup import Lookup, StorePolicy
+from jobs.stream.handling.handler import Handler
+from jobs.stream.message.identity import Identity, Topics
+from jobs.stream.handling.lookup import Lookup, StorePolicy
 from jobs.stream.record import Record
-from jobs.stream.reproduction import reproduce_prediction
+from jobs.stream.audit.reproduction import reproduce_prediction
 from scoretrail.model.bundle import open_bundle
 from scoretrail.model.registry import Registry
 from scoretrail.clock import SystemClock

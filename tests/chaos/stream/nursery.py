@@ -20,9 +20,9 @@ from typing import Any
 
 import scoretrail.feature.online_redis  # noqa: F401  (what a worker loads when it is used)
 import scoretrail.model.scorer  # noqa: F401
-from jobs.stream.position import start_of
+from jobs.stream.loop.position import start_of
+from jobs.stream.operation.stopping import Stopping
 from jobs.stream.service import Service, ServiceRequest
-from jobs.stream.stopping import Stopping
 from scoretrail import config, log
 from scoretrail.clock import SystemClock
 from scoretrail.errors import ScoretrailError

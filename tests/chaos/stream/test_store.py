@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from jobs.services.service import Service
-from jobs.stream.lookup import StorePolicy
+from jobs.stream.handling.lookup import StorePolicy
 from jobs.stream.store import open_guarded
 from scoretrail.feature.online import OnlineStore
 from scoretrail.setting import OnlineSettings

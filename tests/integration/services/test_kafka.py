@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,15 +120,16 @@ os._exit(0)
 """
 
 
-def test_no_transaction_of_before_a_crash_is_half_ended(own: Service) -> None:
-    """Killed while a transaction is open: the coordinator that comes back ends it with all of its markers.
+@pytest.mark.parametrize("end", [Service.kill, Service.stop])
+def test_no_transaction_of_before_a_restart_is_half_ended(own: Service, end: Callable[[Service], object]) -> None:
+    """Ended while a transaction is open: the coordinator that comes back ends it with all of its markers.
 
-    Without the fencing, the broker of this test says that it leaves markers out, and readers see the aborted record.
+    Without the fencing, the broker of this test says after a kill that it leaves markers out.
     """
     address, topic = own.address, fresh_topic(own.address, 3)
     left_open = [sys.executable, "-c", LEAVES_A_TRANSACTION_OPEN, address, topic]
     assert subprocess.run(left_open, check=False, timeout=60).returncode == 0
-    own.kill()
+    end(own)
     time.sleep(3)  # the transaction is over its time as soon as the broker is back
     own.restart()
     second = KafkaProducer(bootstrap_servers=address, transactional_id="t")

@@ -15,15 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.stream.broker import KafkaInput, KafkaOutput
-from jobs.stream.cluster import KafkaOffsets
-from jobs.stream.hook import Hooks
-from jobs.stream.position import ensure_start, start_of
+from jobs.stream.kafka.broker import KafkaInput, KafkaOutput
+from jobs.stream.kafka.cluster import KafkaOffsets
+from jobs.stream.loop.hook import Hooks
+from jobs.stream.loop.position import ensure_start, start_of
+from jobs.stream.loop.turn import Outcome
+from jobs.stream.loop.worker import Worker, WorkerPolicy
+from jobs.stream.operation.watchdog import Watchdog
 from jobs.stream.record import Message, Record
 from jobs.stream.slot import member_name
-from jobs.stream.turn import Outcome
-from jobs.stream.watchdog import Watchdog
-from jobs.stream.worker import Worker, WorkerPolicy
 from scoretrail.errors import ScoretrailError
 from scoretrail.setting import KafkaSettings
 

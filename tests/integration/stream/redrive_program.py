@@ -13,12 +13,12 @@ import sys
 from collections import Counter
 from functools import partial
 
-from jobs.stream.broker import KafkaOutput
-from jobs.stream.cluster import KafkaCluster
-from jobs.stream.reader import KafkaReader
-from jobs.stream.redrive import RedriveRequest, redrive
-from jobs.stream.redrive_filter import RedriveFilter
-from jobs.stream.redrive_header import redrive_topic
+from jobs.stream.kafka.broker import KafkaOutput
+from jobs.stream.kafka.cluster import KafkaCluster
+from jobs.stream.kafka.reader import KafkaReader
+from jobs.stream.message.redrive_header import redrive_topic
+from jobs.stream.redrive.filter import RedriveFilter
+from jobs.stream.redrive.redrive import RedriveRequest, redrive
 from scoretrail.errors import ScoretrailError
 from scoretrail.setting import KafkaSettings
 

@@ -17,13 +17,13 @@ import pytest
 from jobs.services.port import free_port
 from tests.factory.registered import Registered
 from tests.factory.services import Kafka, read_committed
+from tests.factory.stream_stage import LIMIT_S, StreamStage
 from tests.factory.workshop import CHALLENGER, CHAMPION, make_registry
-from tests.integration.stream.test_service import LIMIT_S, Stage
 
 ROOT = Path(__file__).parents[3]
 
 
-class Shadowed(Stage):
+class Shadowed(StreamStage):
     """A stage with a challenger beside the champion."""
 
     def __init__(self, kafka: Kafka, folder: Path, registry: Path) -> None:

@@ -27,7 +27,7 @@ from jobs.features.replay import Step, lockstep
 from jobs.features.table import ENTITY, open_tables
 from jobs.features.values import read_table
 from jobs.progress import SilentProgress
-from jobs.stream.reproduction import reproduce_prediction
+from jobs.stream.audit.reproduction import reproduce_prediction
 from scoretrail import digest
 from scoretrail.clock import SystemClock
 from scoretrail.config import BudgetSettings, SparkSettings

@@ -16,18 +16,18 @@ from typing import Any
 import pytest
 
 from jobs.services.topics import create_topics
-from jobs.stream.cluster import KafkaCluster
-from jobs.stream.handler import Handler
-from jobs.stream.identity import Identity, Topics
-from jobs.stream.lookup import Lookup, StorePolicy
+from jobs.stream.handling.handler import Handler
+from jobs.stream.handling.lookup import Lookup, StorePolicy
+from jobs.stream.kafka.cluster import KafkaCluster
+from jobs.stream.message.identity import Identity, Topics
+from jobs.stream.message.redrive_header import REDRIVE, redrive_topic
 from jobs.stream.record import Record
-from jobs.stream.redrive_header import REDRIVE, redrive_topic
 from scoretrail.setting import KafkaSettings
 from tests.factory.registered import Registered
 from tests.factory.services import Kafka
+from tests.factory.stream_stage import StreamStage
 from tests.factory.streamed import numbers
 from tests.factory.workshop import make_registry
-from tests.integration.stream.test_service import Stage
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = Path(__file__).with_name("redrive_program.py")
@@ -36,7 +36,7 @@ LETTERS = 5_000
 QUICK = {"delivery_s": 1.5, "transaction_s": 2, "watchdog_s": 3, "max_poll_interval_s": 4}
 
 
-class Redrives(Stage):
+class Redrives(StreamStage):
     """A worker's stage with a redrive topic."""
 
     def __init__(self, kafka: Kafka, folder: Path, registry: Path) -> None:

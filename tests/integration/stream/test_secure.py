@@ -26,8 +26,8 @@ from jobs.online import open_store
 from jobs.services.port import free_port
 from jobs.services.service import Service
 from jobs.services.valkey_server import TlsFiles
-from jobs.stream.preflight import preflight
-from jobs.stream.preflight_seen import Seen
+from jobs.stream.preflight.preflight import preflight
+from jobs.stream.preflight.seen import Seen
 from scoretrail.feature.online import encode_values
 from scoretrail.setting import OnlineSettings
 from tests.factory.example import Example

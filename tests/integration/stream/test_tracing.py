@@ -15,22 +15,24 @@ from kafka import KafkaProducer
 from tests.factory import example
 from tests.factory.registered import Registered
 from tests.factory.services import Kafka
+from tests.factory.stream_stage import LIMIT_S, StreamStage
 from tests.factory.workshop import make_registry
 from tests.integration.stream.collector import Collector
-from tests.integration.stream.test_service import LIMIT_S, Stage
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARTS = ["poll", "decode", "features", "score", "encode", "commit"]
 
 
 @pytest.fixture
-def stage(kafka: Kafka, tmp_path: Path, registered_linear: Registered, registered_trees: Registered) -> Iterator[Stage]:
-    found = Stage(kafka, tmp_path, make_registry(tmp_path / "registry", registered_linear, registered_trees))
+def stage(
+    kafka: Kafka, tmp_path: Path, registered_linear: Registered, registered_trees: Registered
+) -> Iterator[StreamStage]:
+    found = StreamStage(kafka, tmp_path, make_registry(tmp_path / "registry", registered_linear, registered_trees))
     yield found
     found.end()
 
 
-def test_a_collector_sees_poll_features_score_and_commit_of_the_incoming_trace(stage: Stage) -> None:
+def test_a_collector_sees_poll_features_score_and_commit_of_the_incoming_trace(stage: StreamStage) -> None:
     (row,) = example.parcels(example.ROWS).slice(0, 1).to_pylist()
     value = json.dumps({**row, "sent_at": f"{row['sent_at']:%Y-%m-%dT%H:%M:%SZ}"}).encode()
     producer = KafkaProducer(bootstrap_servers=stage.kafka.bootstrap)

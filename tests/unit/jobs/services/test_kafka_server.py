@@ -37,22 +37,12 @@ def test_given_properties_win(tmp_path: Path) -> None:
     assert made.all_properties()["message.max.bytes"] == "99"
 
 
-def test_a_formatted_folder_is_left_as_it_is(tmp_path: Path) -> None:
-    """There is no ``/java``: formatting would fail."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "meta.properties").touch()
-    (tmp_path / "data" / ".kafka_cleanshutdown").touch()
-    made = server(tmp_path)
-    made.prepare()
-    assert "log.dirs=" + str(tmp_path / "data") in (tmp_path / "server.properties").read_text().splitlines()
-
-
 def test_one_that_is_not_formatted_is(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="/java"):
         server(tmp_path).prepare()
 
 
-def test_one_that_crashed_is_fenced_first(tmp_path: Path) -> None:
+def test_a_formatted_folder_is_left_as_it_is_and_its_broker_is_fenced(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "meta.properties").touch()
     with pytest.raises(ServiceError, match="cannot fence"):
@@ -61,6 +51,7 @@ def test_one_that_crashed_is_fenced_first(tmp_path: Path) -> None:
     assert (alone["process.roles"], alone["listeners"]) == ("controller", "CONTROLLER://127.0.0.1:19093")
     assert "advertised.listeners" not in alone
     assert alone["log.dirs"] == str(tmp_path / "data")
+    assert "log.dirs=" + str(tmp_path / "data") in (tmp_path / "server.properties").read_text().splitlines()
 
 
 def test_only_the_given_jars_are_on_the_class_path(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Published outcomes held against events, and made again."""

@@ -1,0 +1,1 @@
+"""Another model in shadow: a worker of a group, slot and topics of its own."""

@@ -1,0 +1,1 @@
+"""What champion and challenger made of the same events, brought together and summed up."""

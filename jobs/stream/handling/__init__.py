@@ -1,0 +1,1 @@
+"""From records to messages: parsed, looked up, scored, and one outcome for each."""

@@ -1,0 +1,1 @@
+"""The loop: one turn is one micro-batch and one transaction."""

@@ -1,0 +1,1 @@
+"""Every requirement of a worker looked at, one by one, before it starts."""

@@ -1,0 +1,1 @@
+"""Which bundle serves, and the record of it."""
