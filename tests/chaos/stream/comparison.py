@@ -64,6 +64,8 @@ class Verdict:
     """Commits under an older alias than the partition's commit before."""
     offset_back: int = 0
     """Commits that do not lead on."""
+    repeated: int = 0
+    """Commits that lie there twice, word for word: within its transaction, a client asks again after a lost answer."""
     other_bundle: int = 0
     """Outcomes by another bundle than that of the commit that published them."""
     vanished: int = 0
@@ -83,7 +85,7 @@ class Verdict:
             self.examples.append(f"{fault}: {where}")
 
 
-_NEUTRAL = ("events", "predictions", "dead_letters", "commits")
+_NEUTRAL = ("events", "predictions", "dead_letters", "commits", "repeated")
 Events = Mapping[int, Mapping[int, Event]]
 """Partition -> offset -> event."""
 
@@ -148,6 +150,9 @@ def _follow(commits: Sequence[Commit], verdict: Verdict) -> dict[int, _Ranges]:
     for commit in commits:
         verdict.commits += 1
         before = last.get(commit.partition)
+        if commit == before and commit.bundle:
+            verdict.repeated += 1
+            continue
         if before is not None:
             if commit.alias_no < before.alias_no:
                 verdict.note("alias_back", commit)

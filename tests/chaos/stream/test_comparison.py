@@ -60,8 +60,13 @@ class Run:
     def go_back(self) -> None:
         self.commits[2] = self.commits[2]._replace(alias_no=0)
 
-    def commit_twice(self) -> None:
-        self.commits.append(self.commits[-1])
+    def commit_again(self) -> None:
+        last = self.commits[-1]
+        self.commits.append(last._replace(alias_no=last.alias_no + 1))
+
+    def step_back(self) -> None:
+        last = self.commits[-1]
+        self.commits.append(last._replace(offset=last.offset - 1))
 
     def forget(self) -> None:
         self.acknowledged.append((0, 4, b"0-4"))
@@ -87,7 +92,8 @@ def test_a_right_run_has_no_faults() -> None:
         (Run.swap_bytes, "altered"),
         (Run.score_by_the_older, "other_bundle"),
         (Run.go_back, "alias_back"),
-        (Run.commit_twice, "offset_back"),
+        (Run.commit_again, "offset_back"),
+        (Run.step_back, "offset_back"),
         (Run.forget, "vanished"),
         (Run.misplace, "vanished"),
     ],
@@ -99,3 +105,10 @@ def test_each_fault_is_found_and_no_other(change: Callable[[Run], None], fault: 
     assert verdict.faults.pop(fault) == 1
     assert set(verdict.faults) - {fault} <= ({"other_bundle"} if change is Run.invent else set())
     assert verdict.examples[0].startswith(fault)
+
+
+def test_a_commit_that_lies_there_twice_word_for_word_is_counted_and_no_fault() -> None:
+    run = Run()
+    run.commits.append(run.commits[-1])
+    verdict = run.verdict()
+    assert (verdict.repeated, verdict.faults) == (1, {})
