@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.command.frame import command, group
+from jobs.command.instant import instant
 from jobs.command.invocation import Invocation
 from scoretrail.errors import UsageError
 
@@ -108,7 +108,7 @@ def materialize(
 
     invocation.override({"online.uri": store})
     settings = invocation.settings
-    until = _time(up_to)
+    until = instant("--up-to", up_to)
     opened = open_store(settings.online)
     _, loaded = _load(view)
     options, progress = settings.storage.plain(), invocation.terminal.progress()
@@ -149,20 +149,3 @@ def _load(text: str) -> tuple[bytes, FeatureView]:
     except OSError as error:
         raise UsageError("the feature code cannot be read", where=file, got=error.strerror) from error
     return source, load_view(source, name)
-
-
-def _time(text: str | None) -> datetime | None:
-    """Return an aware time.
-
-    Raises:
-        UsageError: it is no time, or says no time zone.
-    """
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise UsageError("--up-to is no time", expected="such as 2013-12-02T05:00Z, with its time zone", got=text)
-    return at

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.command.frame import command, group
+from jobs.command.instant import EXAMPLE, instant
 from jobs.command.invocation import Invocation
-from scoretrail.errors import UsageError
 
 if TYPE_CHECKING:
     from jobs.stream.redrive.filter import RedriveFilter
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 app = group("Redrive dead letters.")
 
-_TIME = "such as 2013-12-02T05:00Z"
 _REPEATABLE = "Repeatable."
 
 
@@ -36,7 +34,7 @@ def redrive(
         ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help=f"Only what was refused then or later, {_TIME}.")
+        str | None, typer.Option(metavar="TIME", help=f"Only what was refused then or later, {EXAMPLE}.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what was refused before.")] = None,
     dead_letters: Annotated[
@@ -64,8 +62,8 @@ def redrive(
     wanted = RedriveFilter(
         reasons=reasons_of(reason or []),
         places=tuple(place_of(one) for one in events or ()),
-        since=_time("--since", since),
-        until=_time("--until", until),
+        since=instant("--since", since),
+        until=instant("--until", until),
     )
     result = _run(invocation.settings, wanted, dry_run=dry_run)
     _show(invocation, result, dry_run=dry_run)
@@ -126,20 +124,3 @@ def _show(invocation: Invocation, result: Redriven, *, dry_run: bool) -> None:
             f"{result.truncated} dead letters lack bytes of their events: send these again from their source: {shown}"
         )
     terminal.result({"dry_run": dry_run, **result.to_json()})
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    """Return an aware time.
-
-    Raises:
-        UsageError: it is no time, or says no time zone.
-    """
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise UsageError(f"{option} is no time", expected=f"{_TIME}, with its time zone", got=text)
-    return at

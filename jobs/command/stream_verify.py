@@ -8,7 +8,7 @@ import typer
 
 from jobs.command.frame import command, group
 from jobs.command.invocation import Invocation
-from scoretrail.errors import DifferenceError
+from scoretrail.errors import ConfigurationError, DifferenceError
 
 if TYPE_CHECKING:
     from jobs.stream.audit.verification import Verified
@@ -81,6 +81,12 @@ def _run(settings: Settings, *, from_the_beginning: bool) -> Verified:
     ):
         # Before anything is read: what is committed later has its outcomes later.
         committed = offsets.committed(events.partitions)
+        if not committed:
+            raise ConfigurationError(
+                "the group has committed nothing on these topics, so there is nothing to verify",
+                where=stream.group,
+                fix="name the group and the topics that the worker was started with: --group, --input",
+            )
         scope = Scope(
             app=stream.app,
             cluster=cluster_id,

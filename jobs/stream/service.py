@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobs.stream.handling.handler import Handler
 from jobs.stream.handling.lookup import Lookup, StorePolicy
 from jobs.stream.kafka.broker import KafkaInput, KafkaOutput
-from jobs.stream.kafka.cluster import KafkaBell, KafkaCluster, KafkaOffsets
+from jobs.stream.kafka.cluster import KafkaCluster, KafkaOffsets, KafkaTail
 from jobs.stream.loop.hook import Hooks
 from jobs.stream.loop.position import ensure_start
 from jobs.stream.loop.worker import Worker, WorkerPolicy
@@ -250,16 +250,18 @@ class Service:
     def _following(self) -> Iterator[None]:
         """Follow the alias, woken by the control topic where there is one."""
         self._served.start()
-        bell = None
+        control = None
         if self._stream.control:
-            bell = KafkaBell(self._settings.kafka, self._stream.control, self._served.wake)
-            bell.start()
+            # What a record says does not matter.
+            take, where = (lambda _: self._served.wake()), "stream.control"
+            control = KafkaTail(self._settings.kafka, self._stream.control, take, where)
+            control.start()
         try:
             yield
         finally:
             self._served.stop()
-            if bell is not None:
-                bell.stop()
+            if control is not None:
+                control.stop()
 
     # --- Turning ------------------------------------------------------------------------------------------------------
 

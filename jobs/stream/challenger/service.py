@@ -120,7 +120,7 @@ class Shadow(Service):
             if self._source == "recorded":
                 yield
                 return
-            tail = KafkaTail(self._settings.kafka, self._champion_predictions, self._hear)
+            tail = KafkaTail(self._settings.kafka, self._champion_predictions, self._hear, "stream.predictions")
             tail.start()
             try:
                 yield

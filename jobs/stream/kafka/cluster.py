@@ -1,4 +1,4 @@
-"""What a cluster says of its topics, a group of its offsets, and a control topic's bell: all beside the loop."""
+"""What a cluster says of its topics, a group of its offsets, and what comes into a topic, beside the loop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from kafka.protocol.producer.transaction import AddOffsetsToTxnRequest
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from jobs.stream.kafka.broker import committed_of
-from jobs.stream.kafka.connection import connection, translated
+from jobs.stream.kafka.connection import connection, from_client, to_client, translated
 from jobs.stream.port import Committed, Partition
 from scoretrail.errors import ConfigurationError
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from scoretrail.setting import KafkaSettings
 
 _MS: Final = 1000
-_BELL_MS: Final = 500
+_TAIL_MS: Final = 500
 _TIMEOUT_MS: Final = 10_000
 """For one question; brokers that are there answer in milliseconds."""
 _AGAIN_S: Final = 0.2
@@ -93,16 +93,16 @@ class KafkaOffsets:
     def first(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Return the first offset that is there."""
         with translated("reading the first offsets"):
-            return _plain(self._consumer.beginning_offsets(_foreign(partitions), timeout_ms=_TIMEOUT_MS))
+            return from_client(self._consumer.beginning_offsets(to_client(partitions), timeout_ms=_TIMEOUT_MS))
 
     def end(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Return the offset after the last record that readers of committed records can see."""
         with translated("reading the last offsets"):
-            return _plain(self._consumer.end_offsets(_foreign(partitions), timeout_ms=_TIMEOUT_MS))
+            return from_client(self._consumer.end_offsets(to_client(partitions), timeout_ms=_TIMEOUT_MS))
 
     def at(self, partitions: Collection[Partition], time_ms: int) -> dict[Partition, int | None]:
         """Return the first offset of a record of that time or later; None where there is none."""
-        asked = dict.fromkeys(_foreign(partitions), time_ms)
+        asked = dict.fromkeys(to_client(partitions), time_ms)
         with translated("reading offsets by time"):
             found = self._consumer.offsets_for_times(asked, timeout_ms=_TIMEOUT_MS)
         return {Partition(*key): None if value is None else value.offset for key, value in found.items()}
@@ -130,14 +130,6 @@ class KafkaOffsets:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _foreign(partitions: Collection[Partition]) -> list[TopicPartition]:
-    return [TopicPartition(*partition) for partition in partitions]
-
-
-def _plain(offsets: Mapping[TopicPartition, int]) -> dict[Partition, int]:
-    return {Partition(*partition): offset for partition, offset in offsets.items()}
 
 
 @dataclass(frozen=True)
@@ -272,13 +264,16 @@ class KafkaCluster:
 class KafkaTail:
     """Reads what is committed to a topic from now on, as member of no group; a thread hands it over."""
 
-    def __init__(self, settings: KafkaSettings, topic: str, take: Callable[[list[bytes | None]], object]) -> None:
+    def __init__(
+        self, settings: KafkaSettings, topic: str, take: Callable[[list[bytes | None]], object], where: str
+    ) -> None:
         """Connect, and begin at the end.
 
         Args:
             settings: the brokers.
             topic: what is read.
-            take: given values; called on the thread.
+            take: given one value or more; called on the thread.
+            where: the setting that names the topic, for who must mend it.
 
         Raises:
             BrokerError: the brokers cannot be reached.
@@ -297,7 +292,7 @@ class KafkaTail:
             )
             numbers = self._consumer.partitions_for_topic(topic)
             if not numbers:
-                raise ConfigurationError(f"there is no topic {topic!r}", where="stream.predictions", fix="create it")
+                raise ConfigurationError(f"there is no topic {topic!r}", where=where, fix="create it")
             partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
             self._consumer.assign(partitions)
             for partition, offset in self._consumer.end_offsets(partitions, timeout_ms=_TIMEOUT_MS).items():
@@ -315,48 +310,10 @@ class KafkaTail:
 
     def _listen(self) -> None:
         while not self._stopped:
-            # What is missed while brokers are away is missing in the comparison, and counted there as unmatched.
+            # What comes while brokers are away may be missed: comparisons count it, the registry is looked at anyway.
             with contextlib.suppress(KafkaError):
-                found = self._consumer.poll(timeout_ms=_BELL_MS)
-                self._take([record.value for records in found.values() for record in records])
-        self._consumer.close(timeout_ms=_MS)
-
-
-class KafkaBell:
-    """Rings for each record that comes into a topic; what the record says does not matter."""
-
-    def __init__(self, settings: KafkaSettings, topic: str, ring: Callable[[], object]) -> None:
-        """Connect; it belongs to no group, and begins at the end.
-
-        Raises:
-            BrokerError: the brokers cannot be reached.
-            ConfigurationError: there is no such topic.
-        """
-        self._ring = ring
-        self._stopped = False
-        with translated(f"listening to the control topic {topic}"):
-            self._consumer = KafkaConsumer(
-                **connection(settings), client_id="bell", auto_offset_reset="latest", allow_auto_create_topics=False
-            )
-            numbers = self._consumer.partitions_for_topic(topic)
-        if not numbers:
-            raise ConfigurationError(f"there is no topic {topic!r}", where="stream.control", fix="create it")
-        self._consumer.assign([TopicPartition(topic, number) for number in numbers])
-        self._thread = threading.Thread(target=self._listen, name="bell", daemon=True)
-
-    def start(self) -> None:
-        """Listen."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Listen no longer."""
-        self._stopped = True
-        self._thread.join(_MS / _MS)
-
-    def _listen(self) -> None:
-        while not self._stopped:
-            # Without the control topic workers still look at the registry in their interval.
-            with contextlib.suppress(KafkaError):
-                if self._consumer.poll(timeout_ms=_BELL_MS):
-                    self._ring()
+                found = self._consumer.poll(timeout_ms=_TAIL_MS)
+                values = [record.value for records in found.values() for record in records]
+                if values:
+                    self._take(values)
         self._consumer.close(timeout_ms=_MS)

@@ -7,7 +7,9 @@ import ssl
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from kafka import errors
+from kafka.structs import TopicPartition
 
+from jobs.stream.port import Partition
 from scoretrail.errors import (
     BrokerError,
     ConfigurationError,
@@ -18,7 +20,7 @@ from scoretrail.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from scoretrail.setting import KafkaSettings
 
@@ -52,6 +54,16 @@ _REFUSING: Final = (
     errors.UnsupportedSaslMechanismError,
     errors.UnsupportedVersionError,
 )
+
+
+def to_client(partitions: Collection[Partition]) -> list[TopicPartition]:
+    """Return partitions as the client names them."""
+    return [TopicPartition(*partition) for partition in partitions]
+
+
+def from_client(offsets: Mapping[TopicPartition, int]) -> dict[Partition, int]:
+    """Return offsets by partitions as we name them."""
+    return {Partition(*partition): offset for partition, offset in offsets.items()}
 
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:

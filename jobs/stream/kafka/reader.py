@@ -9,7 +9,7 @@ from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
-from jobs.stream.kafka.connection import connection, translated
+from jobs.stream.kafka.connection import connection, from_client, to_client, translated
 from jobs.stream.port import Partition
 from jobs.stream.record import Record
 from scoretrail.errors import ConfigurationError, OffsetError
@@ -59,7 +59,7 @@ class KafkaReader:
         except BaseException:
             self.close()
             raise
-        self._consumer.assign(_foreign(self.partitions))
+        self._consumer.assign(to_client(self.partitions))
 
     def _found(self, topics: Collection[str]) -> tuple[Partition, ...]:
         found = []
@@ -77,12 +77,12 @@ class KafkaReader:
     def first(self) -> dict[Partition, int]:
         """Return the first offset that is there, of each partition."""
         with translated("reading the first offsets"):
-            return _plain(self._consumer.beginning_offsets(_foreign(self.partitions), timeout_ms=_TIMEOUT_MS))
+            return from_client(self._consumer.beginning_offsets(to_client(self.partitions), timeout_ms=_TIMEOUT_MS))
 
     def ends(self) -> dict[Partition, int]:
         """Return the offset after the last record that readers of committed records can see, of each partition."""
         with translated("reading the last offsets"):
-            return _plain(self._consumer.end_offsets(_foreign(self.partitions), timeout_ms=_TIMEOUT_MS))
+            return from_client(self._consumer.end_offsets(to_client(self.partitions), timeout_ms=_TIMEOUT_MS))
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Read on from these offsets."""
@@ -130,11 +130,3 @@ class KafkaReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _foreign(partitions: Collection[Partition]) -> list[TopicPartition]:
-    return [TopicPartition(*partition) for partition in partitions]
-
-
-def _plain(offsets: Mapping[TopicPartition, int]) -> dict[Partition, int]:
-    return {Partition(*partition): offset for partition, offset in offsets.items()}

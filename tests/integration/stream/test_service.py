@@ -122,6 +122,30 @@ def test_a_rollback_to_a_model_that_was_loaded_takes_a_second_at_most(stage: Str
     assert max(took[1:]) <= 1, took  # the first one had to be loaded
 
 
+def test_a_record_on_the_control_topic_wakes_a_worker_that_seldom_looks(stage: StreamStage) -> None:
+    from kafka import KafkaProducer
+
+    control = stage.kafka.topic()
+    stage.write(5)
+    stage.run("--set", f"stream.control={control}", "--set", "stream.registry_poll_s=600")
+    stage.until(lambda: stage.settled() == 5, "not all are settled")
+    record = stage.aliases().move_alias(MODEL_NAME, "champion", "1.1.0")
+    time.sleep(2)
+    stage.write(1)
+    stage.until(lambda: stage.settled() == 6, "not all are settled")
+    assert not [one for one in stage.logged("model_loaded") if one["alias_no"] == record.number], "nobody rang yet"
+    producer = KafkaProducer(bootstrap_servers=stage.kafka.bootstrap)
+    producer.send(control, b"look").get(30)
+    producer.close()
+    stage.until(lambda: any(one["alias_no"] == record.number for one in stage.logged("model_loaded")), "not woken")
+
+
+def test_a_group_that_has_committed_nothing_cannot_be_verified(stage: StreamStage) -> None:
+    stage.write(1)
+    code, said = stage.verify()
+    assert (code, "committed nothing" in json.dumps(said)) == (78, True)
+
+
 def test_a_restart_with_an_older_alias_waits_for_the_newer_one(stage: StreamStage) -> None:
     stage.write(20)
     stage.aliases().move_alias(MODEL_NAME, "champion", "1.1.0")
