@@ -70,6 +70,10 @@ class Input(Protocol):
         """Return the membership under which the last records were read; ask right after :meth:`poll`."""
         ...
 
+    def rejoin(self, refused: Membership) -> None:
+        """Join anew if this member still believes in a membership that the group refused; the next poll does it."""
+        ...
+
     def changes(self) -> Change:
         """Return what rebalances did since the last call."""
         ...

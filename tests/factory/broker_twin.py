@@ -56,6 +56,7 @@ class TwinInput:
         self.paused: set[Partition] = set()
         self.pending = Change()
         self.polls = 0
+        self.rejoined = 0
 
     def assign(self, *numbers: int) -> None:
         """Rebalance: give the member exactly these partitions, at what is committed."""
@@ -85,6 +86,11 @@ class TwinInput:
     def membership(self) -> Membership:
         self.twin.reached("membership")
         return Membership(self.twin.generation, "me")
+
+    def rejoin(self, refused: Membership) -> None:
+        self.twin.reached("rejoin")
+        if self.membership() == refused:
+            self.rejoined += 1
 
     def changes(self) -> Change:
         change, self.pending = self.pending, Change()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from kafka import KafkaConsumer, KafkaProducer, errors
@@ -87,8 +88,12 @@ class KafkaInput:
         """
         self._listener = _Listener()
         self._timeout_ms = round(settings.session_s * _MS)
+        self._open = partial(self._connected, settings, topics, group, member)
+        self._consumer = self._open()
+
+    def _connected(self, settings: KafkaSettings, topics: Collection[str], group: str, member: str) -> Any:  # noqa: ANN401  (the library has no types)
         with translated("connecting the consumer"):
-            self._consumer = KafkaConsumer(
+            consumer = KafkaConsumer(
                 **connection(settings),
                 client_id=member,
                 group_id=group,
@@ -107,8 +112,9 @@ class KafkaInput:
             )
             for topic in topics:
                 # A group's leader that assigns before it knows a topic may assign nothing and never look again.
-                self._consumer.partitions_for_topic(topic)
-            self._consumer.subscribe(sorted(topics), listener=self._listener)
+                consumer.partitions_for_topic(topic)
+            consumer.subscribe(sorted(topics), listener=self._listener)
+        return consumer
 
     def poll(self, timeout_s: float, max_records: int) -> list[Record]:
         """Return the next records, of each partition in order.
@@ -132,6 +138,21 @@ class KafkaInput:
         """Return the membership as it stands."""
         found = self._consumer.group_metadata()
         return Membership(found.generation_id, found.member_id, found)
+
+    def rejoin(self, refused: Membership) -> None:
+        """Connect anew if the client still holds a membership that the group refused; the next poll joins.
+
+        The client learns from its heartbeats that it was put out, which may be seconds later; and now and then it stops
+        sending them and never learns (kafka-python 3.0.12, seen on a machine without spare time).
+
+        Raises:
+            BrokerError, ConfigurationError: see the protocol.
+        """
+        if self.membership() != refused:
+            return
+        self._listener.on_partitions_lost(self._consumer.assignment())
+        self.close()
+        self._consumer = self._open()
 
     def changes(self) -> Change:
         """Return what rebalances did since the last call."""

@@ -12,7 +12,7 @@ from jobs.stream.loop.holding import Holding
 from jobs.stream.loop.isolation import handle_apart
 from jobs.stream.loop.position import Mark, alias_of
 from jobs.stream.loop.turn import Outcome, Slice, Turn
-from jobs.stream.port import Committed
+from jobs.stream.port import Committed, Membership
 from scoretrail import log
 from scoretrail.clock import SystemClock
 from scoretrail.errors import (
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from jobs.stream.loop.hook import Current, Hooks
     from jobs.stream.loop.isolation import Handler
-    from jobs.stream.port import Input, Membership, Output, Partition
+    from jobs.stream.port import Input, Output, Partition
     from jobs.stream.record import Message, Record
     from scoretrail.clock import Clock
 
@@ -39,8 +39,7 @@ _BUNDLE_DIGITS: Final = 16
 _ATTEMPTS: Final = 3
 """A message may be refused by the client, its dead letter by the topic; the third time there is no value in it."""
 _ABORTS: Final = 50
-"""So many turns in a row without a commit, and the group does not know this worker any more, though its client does not
-notice: seen after network faults, for as long as it was watched."""
+"""So many turns in a row without a commit, though it joined anew: what refuses this worker does not pass by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +92,8 @@ class Worker:
         self._holding = Holding()
         self._late = Enrichment(policy.supersede_events, hooks.store_is_back, self._clock)
         self._paused: set[Partition] = set()
+        self._membership = Membership(-1, "")
+        """Under which the last records were read."""
         self._rebalances = 0
         self._aborts = 0
         """Turns in a row that the group refused."""
@@ -131,7 +132,7 @@ class Worker:
 
     def _take_turn(self, current: Current, done: Turn) -> None:
         began = self._clock.monotonic()
-        records, membership = self._gather(current.alias_no)
+        records = self._gather(current.alias_no)
         began = self._stage(done, "poll", began)
         if self._holding.store_away:
             done.outcome = Outcome.PAUSED
@@ -146,39 +147,40 @@ class Worker:
                 return
             self._stage(done, "handle", began)
             for part in turns.slices(records, messages, self._policy.batch_output_bytes):
-                self._publish(part, membership, current, done)
+                self._publish(part, current, done)
         if self._late:
-            self._supersede(membership, current, done)
+            self._supersede(current, done)
 
-    def _gather(self, alias_no: int) -> tuple[list[Record], Membership]:
-        """Return a micro-batch, closed by its number of records or by time, and the membership it was read under."""
+    def _gather(self, alias_no: int) -> list[Record]:
+        """Return a micro-batch, closed by its number of records or by time, all read under one membership."""
         policy = self._policy
-        records, membership = self._poll(policy.idle_s, policy.batch_records, alias_no)
+        records = self._poll(policy.idle_s, policy.batch_records, alias_no)
+        membership = self._membership
         closes = self._clock.monotonic() + policy.batch_s
         while records and len(records) < policy.batch_records:
             left_s = closes - self._clock.monotonic()
             if left_s <= 0:
                 break
-            more, now = self._poll(left_s, policy.batch_records - len(records), alias_no)
-            if now != membership:
+            more = self._poll(left_s, policy.batch_records - len(records), alias_no)
+            if self._membership != membership:
                 # Some of these partitions may be another worker's by now: all are read again by whoever has them.
                 self._rewind()
-                return [], now
+                return []
             records += more
-        return records, membership
+        return records
 
-    def _poll(self, timeout_s: float, max_records: int, alias_no: int) -> tuple[list[Record], Membership]:
+    def _poll(self, timeout_s: float, max_records: int, alias_no: int) -> list[Record]:
         records = self._input.poll(timeout_s, max_records)
-        membership = self._input.membership()  # right after the poll: later it may be another
+        self._membership = self._input.membership()  # right after the poll: later it may be another
         self._hooks.on_step("polled")
-        if membership.generation < 0 and records:
+        if self._membership.generation < 0 and records:
             # Brokers take offsets of a worker without a generation, even while others have its partitions.
             raise StaleGroupError("this worker has lost its membership", where="polling")
         self._follow()
         waiting = self._wait(alias_no)
-        return self._drop(records, waiting) if waiting else records, membership
+        return self._drop(records, waiting) if waiting else records
 
-    def _publish(self, part: Slice, membership: Membership, current: Current, done: Turn) -> None:
+    def _publish(self, part: Slice, current: Current, done: Turn) -> None:
         """Publish one part of a micro-batch, refused messages as dead letters.
 
         Raises:
@@ -188,7 +190,7 @@ class Worker:
         mark = Mark(current.alias_no, current.bundle_sha256[:_BUNDLE_DIGITS], self._policy.slot).to_text()
         committing = {partition: Committed(offset, mark) for partition, offset in offsets.items()}
         for _ in range(_ATTEMPTS):
-            refused = self._attempt(part.messages, committing, membership, done)
+            refused = self._attempt(part.messages, committing, done)
             if not refused:
                 break
             self._abort()
@@ -214,24 +216,18 @@ class Worker:
             first = turns.first_offsets(part.records)
             self._hooks.on_switch(current.alias_no, {partition: first[partition] for partition in switched})
 
-    def _supersede(self, membership: Membership, current: Current, done: Turn) -> None:
+    def _supersede(self, current: Current, done: Turn) -> None:
         """Publish second predictions of events that were scored without the online store, if it answers by now.
 
         A transaction of its own without offsets, after what the turn is for. Whatever happens, it is not repeated.
         """
         messages = self._late.second_predictions(current.handler, self._policy.batch_records)
-        if messages and self._attempt(messages, {}, membership, done):
+        if messages and self._attempt(messages, {}, done):
             self._abort()  # one was refused for its size; the first predictions stand
         else:
             done.superseding += len(messages)
 
-    def _attempt(
-        self,
-        messages: Sequence[Message],
-        committing: Mapping[Partition, Committed],
-        membership: Membership,
-        done: Turn,
-    ) -> list[int]:
+    def _attempt(self, messages: Sequence[Message], committing: Mapping[Partition, Committed], done: Turn) -> list[int]:
         """Run one transaction to its end, or up to the promises; return the positions of refused messages.
 
         Raises:
@@ -254,10 +250,10 @@ class Worker:
         if refused:
             return refused
         step("checked")
-        if self._input.membership() != membership:
+        if self._input.membership() != self._membership:
             raise StaleGroupError("the group moved on since the poll", where="before the offsets")
         if committing:
-            self._output.send_offsets(committing, membership)
+            self._output.send_offsets(committing, self._membership)
             step("offsets")
         began = self._stage(done, "offsets", began)
         self._output.commit()
@@ -341,6 +337,7 @@ class Worker:
             raise FencedError("the group no longer knows this worker", where="offsets", got=done.error) from error
         try:
             self._abort()
+            self._input.rejoin(self._membership)
             self._rewind()
         except BrokerError:
             self._recover()

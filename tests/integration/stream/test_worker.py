@@ -53,6 +53,7 @@ class Running:
             for one in self.said:
                 if holds(one):
                     return one
+            assert not self.process.poll(), f"it ended before: {self.said[-5:]}"
             time.sleep(0.02)
         raise AssertionError(f"not said within {limit_s} s: {self.said[-5:]}")
 
@@ -174,6 +175,28 @@ def test_a_rebalance_under_load(stage: Stage) -> None:
     while set(stage.seen()) != set(stage.sent):
         assert time.monotonic() < end, "the first worker does not take over"
         time.sleep(0.2)
+    stage.assert_each_once()
+
+
+def test_a_worker_that_was_put_out_of_its_group_joins_anew_before_a_heartbeat_tells_it(stage: Stage) -> None:
+    from kafka import KafkaAdminClient
+    from kafka.admin import MemberToRemove
+
+    stage.write()
+    worker = stage.work(quits=False, kafka={"session_s": 90})  # a heartbeat every 30 s
+    worker.until(lambda said: said.get("outcome") == "committed")
+    admin = KafkaAdminClient(bootstrap_servers=stage.kafka.bootstrap)
+    (member,) = admin.describe_groups([stage.group])[stage.group]["members"]
+    removed = admin.remove_group_members(stage.group, [MemberToRemove(group_instance_id=member["group_instance_id"])])
+    admin.close()
+    assert [error.__name__ for error in removed.values()] == ["NoError"]
+    stage.write()
+    began = time.monotonic()
+    while set(stage.seen()) != set(stage.sent):
+        assert time.monotonic() - began < 15, "it waits to be told"
+        time.sleep(0.2)
+    assert worker.process.poll() is None
+    assert "aborted" in worker.outcomes()
     stage.assert_each_once()
 
 

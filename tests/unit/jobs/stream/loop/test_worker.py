@@ -170,6 +170,26 @@ def test_a_worker_that_the_group_has_forgotten_ends(stage: Stage) -> None:
     assert stage.values() == []
 
 
+def test_a_worker_whose_client_does_not_notice_that_it_was_put_out_joins_anew(stage: Stage) -> None:
+    refuse_offsets(stage, times=1)
+    worker = stage.worker()
+    assert worker.turn().outcome is Outcome.ABORTED
+    assert stage.source.rejoined == 1
+    assert worker.turn().outcome is Outcome.COMMITTED
+    assert (stage.values(), stage.source.rejoined) == ([b"a", b"b"], 1)
+
+
+def test_a_worker_whose_client_knows_better_by_now_does_not(stage: Stage) -> None:
+    def move(name: str) -> None:
+        if name == "checked" and stage.twin.generation < 10:
+            stage.twin.generation = 10
+
+    stage.on_step = move
+    worker = stage.worker()
+    assert worker.turn().outcome is Outcome.ABORTED
+    assert stage.source.rejoined == 0
+
+
 def test_refusals_that_end_do_not_end_the_worker(stage: Stage) -> None:
     refuse_offsets(stage, times=49)
     worker = stage.worker()
