@@ -71,6 +71,11 @@ class Ledger(threading.Thread):
         self._stopped.set()
         self.join(60)
 
+    @property
+    def arrived(self) -> int:
+        """How many events the broker said so far that it has."""
+        return len(self._acknowledged) // 3
+
     def acknowledged(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield partition, offset and key of every event that the broker said it has."""
         told = self._acknowledged

@@ -63,7 +63,8 @@ def weather(arena: Arena, how: Length, deck: Sequence[Fault]) -> Report:
         for more in deal(how.kills, how.seed + 1):  # for kills that nobody was there for
             if more.kind is Kind.KILL and storm.killed < how.kills and not is_over():
                 storm.carry_out(more)
-        storm.until(lambda: ledger.sent >= how.events or is_over(), how.events / how.rate * 2)
+        # Not by what was sent: while the broker is down, the producer gives up on some.
+        storm.until(lambda: ledger.arrived >= how.events or is_over(), how.events / how.rate * 2)
         storm.end()
         ledger.stop()
         arena.settle()
