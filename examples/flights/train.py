@@ -44,6 +44,7 @@ from scoretrail.model import graph as graphs
 from scoretrail.model.manifest import Abstention, Metric, Training
 from scoretrail.model.registration import BLOCK_ROWS, infer_output
 from scoretrail.model.scorer import OnnxScorer
+from scoretrail.monitor import performance
 
 VIEW_NAME: Final = "flight_delay"
 LIVE_VIEW_NAME: Final = "flight_delay_live"
@@ -303,7 +304,8 @@ def _measured(exported: bytes, native: Score, parts: list[Part], training: Train
             fix="train on float32, the type that the graph computes in",
         )
     threshold = evaluate.choose_threshold(chosen_on, validation.late)
-    metrics = evaluate.measure(scores, held_out.late, held_out.day, data=held_out.name, seed=SEED)
+    ranking = performance.Ranking(scores.astype(np.float64), held_out.late, threshold)
+    metrics = performance.measure(ranking, held_out.day, data=held_out.name, seed=SEED).figures
     # What the Brier score of anyone would be who says every time how many flights were late in training.
     known_share = float(np.mean((held_out.late - trained_on.late.mean()) ** 2))
     beside = {

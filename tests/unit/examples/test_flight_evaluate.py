@@ -1,12 +1,10 @@
-"""The demo's figures against scikit-learn's, their intervals, and the choices made by them."""
+"""The choices of the demo's models: the threshold, and the band in which neither label is given."""
 
 import numpy as np
 import pytest
-from sklearn import metrics as reference
 
 from examples.flights import evaluate
-from examples.flights.evaluate import Array, Ranking
-from scoretrail.model.manifest import Metric
+from examples.flights.evaluate import Array
 
 
 @pytest.fixture
@@ -16,57 +14,6 @@ def scored() -> tuple[Array, Array]:
     score = random.uniform(0.05, 0.95, 2000).astype(np.float32)
     score[::2] = np.round(score[::2], 1)
     return score, random.uniform(size=2000) < score * 0.6
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_figures_are_those_of_scikit_learn(scored: tuple[Array, Array], weighted: bool) -> None:
-    score, late = scored
-    weight = np.random.default_rng(4).integers(0, 4, len(late)).astype(float) if weighted else np.ones(len(late))
-    figures = Ranking.of(score, late).figures(weight)
-    assert figures == pytest.approx(
-        {
-            "roc_auc": reference.roc_auc_score(late, score, sample_weight=weight),
-            "pr_auc": reference.average_precision_score(late, score, sample_weight=weight),
-            "brier": reference.brier_score_loss(late, score, sample_weight=weight),
-            "log_loss": reference.log_loss(late, score.astype(float), sample_weight=weight),
-        },
-        abs=1e-6,
-    )
-    assert figures["roc_auc"] > 0.6
-
-
-def test_a_certain_error_has_a_finite_cost() -> None:
-    figures = Ranking.of(np.array([0.0, 1.0]), np.array([True, False])).figures(np.ones(2))
-    assert figures["log_loss"] == pytest.approx(-np.log(evaluate.PROBABILITY_FLOOR))
-    assert figures["roc_auc"] == 0.0
-
-
-def measured(score: Array, late: Array, day: Array, seed: int = 1) -> dict[str, Metric]:
-    return {metric.name: metric for metric in evaluate.measure(score, late, day, data="October", seed=seed)}
-
-
-def width(metric: Metric) -> float:
-    assert metric.low is not None
-    assert metric.high is not None
-    assert metric.low < metric.value < metric.high
-    return metric.high - metric.low
-
-
-def test_an_interval_holds_its_value_and_repeats(scored: tuple[Array, Array]) -> None:
-    day = np.arange(len(scored[0])) // 40
-    first, again, other = (measured(*scored, day, seed) for seed in (1, 1, 2))
-    assert first == again != other
-    for metric in first.values():
-        assert 0 < width(metric) < 0.2
-        assert (metric.level, metric.data) == (0.95, "October")
-
-
-def test_days_that_hang_together_widen_the_interval(scored: tuple[Array, Array]) -> None:
-    score, late = scored
-    repeated, together = np.repeat(score[:500], 20), np.repeat(late[:500], 20)
-    each_alone = measured(repeated, together, np.arange(len(repeated)))
-    by_day = measured(repeated, together, np.repeat(np.arange(500), 20))
-    assert width(by_day["roc_auc"]) > 3 * width(each_alone["roc_auc"])
 
 
 def test_the_threshold_is_the_best_of_all(scored: tuple[Array, Array]) -> None:

@@ -1,0 +1,1 @@
+"""What was scored, held against what the model was trained on."""
