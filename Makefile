@@ -10,7 +10,7 @@ WITH_JAVA := JAVA_HOME=$$(sh scripts/java_home.sh) && export JAVA_HOME &&
 # More arguments for pytest: make test PYTEST_ARGS="-k plan -x"
 PYTEST_ARGS ?=
 # Tests run in so many processes, each with a Spark, a Kafka and a Valkey of its own; 0 is all in one.
-WORKERS ?= 2
+WORKERS ?= 3
 IN_PARALLEL = -n $(WORKERS) --dist loadgroup
 # More arguments for the benchmark: make bench-batch BENCH_ARGS="--rows 400000 --pairs 1 --small-files 500"
 BENCH_ARGS ?=
@@ -96,7 +96,7 @@ build: setup ## Build the wheel and the sdist into dist/
 
 .PHONY: lock
 lock: setup ## Write the locks again from pyproject.toml: scoring.txt, and those of the images
-	$(COMPILE) --extra batch --extra stream --extra otel --extra train --extra signing --extra dev \
+	$(COMPILE) --extra batch --extra stream --extra otel --extra drift --extra train --extra signing --extra dev \
 		--output-file locks/scoring.txt $(LOCK_ARGS)
 	$(COMPILE) --extra batch --extra stream --constraint locks/scoring.txt --output-file locks/batch.txt
 	$(COMPILE) --extra stream --constraint locks/scoring.txt $(NOT_IN_STREAM) --output-file locks/stream.txt
@@ -112,6 +112,10 @@ bench-batch: java setup ## Measure batch scoring against a bare loop and mapInAr
 .PHONY: bench-stream
 bench-stream: java setup ## Measure stream scoring on a real Kafka and Valkey against a plain exactly-once loop
 	@$(WITH_JAVA) $(BIN)/python benchmarks/stream.py $(BENCH_ARGS)
+
+.PHONY: bench-drift
+bench-drift: setup ## Measure false alarms and power of the verdict on drift, with Evidently's defaults beside it
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/drift.py $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## Remove builds, caches and reports; .venv and data stay

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,12 +17,15 @@ from scoretrail.config import BudgetSettings
 from scoretrail.model.manifest import Card
 from scoretrail.model.registration import Registration, register
 from scoretrail.model.registry import Registry
+from scoretrail.monitor.learning import of_table
 from scoretrail.storage import Storage
 
 FEATURES: Final = tuple(f"f{i:02d}" for i in range(30))
 KEY: Final = "order_id"
 TIME: Final = "ordered_at"
 MODELS: Final = ("linear", "trees")
+UNWATCHED: Final = "-unwatched"
+"""Ends the name of a model without a baseline."""
 TRAINING_ROWS: Final = 100_000
 FILE_ROWS: Final = 500_000
 """Rows of a file, 54 MiB, unless a layout says otherwise."""
@@ -108,9 +111,12 @@ def _write(span: tuple[str, int, int, int, int]) -> None:
 
 
 def register_models(folder: Path) -> Mapping[str, str]:
-    """Return model -> URI, after both were trained and registered, unless they are there already."""
+    """Return model -> URI, after both were trained and registered, unless they are there already.
+
+    Each is there twice: as any model is, and without a baseline, so that its rows are not counted.
+    """
     registry = Registry(Storage(str(folder)), SystemClock())
-    missing = [name for name in MODELS if f"orders-{name}" not in registry.models()]
+    missing = [name for name in MODELS if f"orders-{name}{UNWATCHED}" not in registry.models()]
     if missing:
         table = records(0, TRAINING_ROWS)
         matrix = np.column_stack([table[name].to_numpy() for name in FEATURES])
@@ -129,13 +135,17 @@ def register_models(folder: Path) -> Mapping[str, str]:
                 classes=("0", "1"),
                 threshold=0.5,
                 card=Card(owner="benchmarks", intended_use="to be measured", limitations="made-up records"),
+                attach=of_table(table),
             )
-            register(registry, request, BudgetSettings(), SystemClock())
+            bare = replace(request, name=f"orders-{name}{UNWATCHED}", attach=lambda _: {})
+            for one in (request, bare):
+                if one.name not in registry.models():
+                    register(registry, one, BudgetSettings(), SystemClock())
     return {name: model_uri(name) for name in MODELS}
 
 
 def model_uri(name: str) -> str:
-    """Return the URI of one of :data:`MODELS`."""
+    """Return the URI of one of :data:`MODELS`, or of the same without a baseline (its name with :data:`UNWATCHED`)."""
     return f"models:/orders-{name}/1.0.0"
 
 

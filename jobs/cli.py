@@ -19,6 +19,7 @@ from jobs.command import (
     config,
     demo,
     doctor,
+    drift,
     erase,
     features,
     model,
@@ -55,6 +56,7 @@ app.add_typer(model.app, name="model")
 app.add_typer(batch.app, name="batch")
 app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
+app.add_typer(drift.app, name="drift")
 stream.app.add_typer(redrive.app)
 stream.app.add_typer(stream_verify.app)
 stream.app.add_typer(archive.app)

@@ -109,6 +109,17 @@ class BatchSettings(Section):
     """How long the log and superseded files are kept; ``runs verify`` says *expired* after that."""
 
 
+class DriftSettings(Section):
+    """How what was scored is held against the baseline, and what follows from it."""
+
+    on_drift: Literal["publish", "hold"] = "publish"
+    """Whether a batch run whose verdict is *drift* is published, or held for ``scoretrail runs release`` (exit 3)."""
+    minimum_rows: int = Field(default=500, ge=1)
+    """Nothing is said of a column with fewer rows."""
+    false_discoveries: float = Field(default=0.01, gt=0, lt=1)
+    """Of what is called a difference, so much may be chance (Benjamini and Hochberg)."""
+
+
 class SparkSettings(Section):
     """The Spark session of batch jobs."""
 
@@ -144,6 +155,7 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     model: ModelSettings = ModelSettings()
     batch: BatchSettings = BatchSettings()
+    drift: DriftSettings = DriftSettings()
     spark: SparkSettings = SparkSettings()
     kafka: KafkaSettings = KafkaSettings()
     stream: StreamSettings = StreamSettings()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 RUN_FINISHED: Final = "run_finished"
 """The canonical line of a batch run: one event with everything a dashboard needs."""
 RUN_PLANNED: Final = "run_planned"
+RUN_JUDGED: Final = "run_judged"
+"""What a run scored was held against the baseline of its model."""
 NO_EXECUTORS: Final = "no_executors"
 """The cluster has no room for the run: it waits."""
 PUBLISH_CONFLICT: Final = "publish_conflict"

@@ -17,6 +17,8 @@ MARKER_OF_FOLDER = {"integration": "integration", "chaos": "chaos"}
 
 #: Tests below these use Kafka's client, which leaves the socket of a refused connection to the garbage collector.
 FOLDERS_WITH_KAFKA = ("chaos/stream", "integration/services", "integration/stream")
+#: Tests below one of these share what is started for the first of them.
+SHARING = (*FOLDERS_WITH_KAFKA, "integration/cluster")
 LEFT_SOCKETS = (
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -63,10 +65,10 @@ def group_of(item: pytest.Item) -> str:
 
     A broker and a cluster take as long to start as many a test.
     """
-    if uses_kafka(item):
-        return "kafka"
-    is_cluster = item.path.is_relative_to(TESTS / "integration" / "cluster")
-    return "cluster" if is_cluster else item.path.relative_to(TESTS.parent).as_posix()
+    for folder in SHARING:
+        if item.path.is_relative_to(TESTS / folder):
+            return folder
+    return item.path.relative_to(TESTS.parent).as_posix()
 
 
 def uses_kafka(item: pytest.Item) -> bool:

@@ -14,18 +14,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from examples.flights import live
-from examples.flights.evaluate import measure
 from examples.flights.prepare import PreparedFlights, prepare
 from examples.flights.register import CHALLENGER, MODEL_NAME, provenance, register_models
 from examples.flights.stage import HOME, Stage, scoring
 from examples.flights.train import SEED, train
+from jobs.batch.audit.picture import picture
 from jobs.batch.audit.reproduce import reproduce
 from jobs.batch.audit.verify import verify
 from jobs.batch.spark.engine import SparkEngine
+from jobs.command.drift import show_verdict
 from jobs.command.trail import trail
-from scoretrail.errors import DifferenceError
+from scoretrail.errors import DifferenceError, TrailError
 from scoretrail.model.registry import CHAMPION
+from scoretrail.monitor import performance
+from scoretrail.storage import Storage, join
 from scoretrail.table import OutputTable
+from scoretrail.trail.run import TRAIL_FOLDER, RunStore
 
 if TYPE_CHECKING:
     from jobs.batch.request import BatchOutcome
@@ -54,8 +58,9 @@ def run(invocation: Invocation, *, whole_month: bool = False) -> None:
     try:
         prepared = _prepare(stage)
         _train(stage, prepared)
-        first, challenger = _score(stage, prepared)
+        first, day, challenger = _score(stage, prepared)
         _show(stage, prepared, first, challenger)
+        _drift(stage, challenger, day)
         _again(stage, prepared)
         _prove(stage, first)
         flight = _trail(stage)
@@ -98,7 +103,7 @@ def _train(stage: Stage, prepared: PreparedFlights) -> None:
     )
 
 
-def _score(stage: Stage, prepared: PreparedFlights) -> tuple[BatchOutcome, BatchOutcome]:
+def _score(stage: Stage, prepared: PreparedFlights) -> tuple[BatchOutcome, BatchOutcome, BatchOutcome]:
     stage.begin("Score December, 31 slices, with Spark", scoring(_model(CHAMPION), prepared.flights, TABLE))
     stage.tell("Spark starts: some seconds, once")
     first = stage.score(_model(CHAMPION), prepared.flights, TABLE)
@@ -107,8 +112,8 @@ def _score(stage: Stage, prepared: PreparedFlights) -> tuple[BatchOutcome, Batch
         "The challenger beside it: one day on its own, then the rest",
         scoring(challenger, prepared.flights, TABLE, DAY),
     )
-    stage.score(challenger, prepared.flights, TABLE, DAY)
-    return first, stage.score(challenger, prepared.flights, TABLE)
+    day = stage.score(challenger, prepared.flights, TABLE, DAY)
+    return first, day, stage.score(challenger, prepared.flights, TABLE)
 
 
 def _show(stage: Stage, prepared: PreparedFlights, first: BatchOutcome, challenger: BatchOutcome) -> None:
@@ -133,17 +138,30 @@ def _show(stage: Stage, prepared: PreparedFlights, first: BatchOutcome, challeng
     )
 
 
+def _drift(stage: Stage, month: BatchOutcome, day: BatchOutcome) -> None:
+    stage.begin(
+        "Held against the months it was trained on, every row counted: December, and Christmas Eve",
+        f"scoretrail drift report --run {day.run_id} --table {TABLE}",
+    )
+    invocation = stage.invocation
+    store = RunStore(Storage(join(TABLE, TRAIL_FOLDER)))
+    for name, outcome in (("December", month), (DAY, day)):
+        verdict = store.verdict(outcome.run_id)
+        if verdict is None:
+            raise TrailError("there is no verdict on the run", where=store.uri, got=outcome.run_id)
+        show_verdict(invocation, name, verdict)
+    _, place = picture(TABLE, day.run_id, invocation.registry, invocation.settings)
+    stage.tell(f"Evidently's page of a sample: {place}")
+
+
 def _auc(scored: pa.Table, labels: pa.Table) -> list[Any]:
     late = labels["late"].take(pc.index_in(scored["flight_id"].cast(pa.string()), value_set=labels["flight_id"]))
     known = late.is_valid()
-    figures = measure(
-        np.asarray(scored["score"].filter(known)),
-        np.asarray(late.filter(known)).astype(bool),
-        np.asarray(scored["ds"].cast(pa.string()).filter(known)),
-        data="December",
-        seed=SEED,
+    ranking = performance.Ranking(
+        np.asarray(scored["score"].filter(known)), np.asarray(late.filter(known)).astype(bool)
     )
-    auc = next(metric for metric in figures if metric.name == "roc_auc")
+    days = np.asarray(scored["ds"].cast(pa.string()).filter(known))
+    (auc,) = (one for one in performance.measure(ranking, days, seed=SEED).figures if one.name == performance.ROC_AUC)
     return [pc.sum(known).as_py(), f"{auc.value:.3f}", f"{auc.low:.3f} to {auc.high:.3f}"]
 
 

@@ -23,6 +23,7 @@ from scoretrail.errors import RegistryError
 from scoretrail.model.manifest import FEATURES, MODEL, Card, Guards, Manifest
 from scoretrail.model.registration import Registration, register
 from scoretrail.model.registry import CHAMPION, Registry
+from scoretrail.monitor.learning import of_table
 
 MODEL_NAME: Final = "flight-delay"
 LIVE_NAME: Final = "flight-delay-live"
@@ -217,4 +218,5 @@ def _request(entry: _Entry, origin: Provenance) -> Registration:
         training=training,
         metrics=candidate.metrics,
         card=entry.card,
+        attach=of_table(entry.records),
     )

@@ -51,6 +51,10 @@ class BatchOutcome:
     table_version: int | None
     seconds: float
     rows_per_s: float
+    drift: str | None
+    """The verdict against the baseline: ok, warn, drift, not_enough_data; None where there is none."""
+    drifted: tuple[str, ...]
+    """The columns that it is raised for."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
@@ -91,4 +95,6 @@ def outcome_of(run: ScoringRun) -> BatchOutcome:
         table_version=run.output["table_version"],
         seconds=run.seconds["total"],
         rows_per_s=run.rows_per_s,
+        drift=run.drift["level"] if run.drift else None,
+        drifted=tuple(run.drift["columns"]) if run.drift else (),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from jobs.batch.audit import record
 from jobs.batch.output.columns import schemas
@@ -13,6 +13,7 @@ from jobs.batch.plan.planner import Planner
 from jobs.batch.plan.removal import check_removal
 from jobs.batch.plan.scope import ScopeBook
 from jobs.batch.publication import publish
+from jobs.batch.publication.judgement import judge_run
 from jobs.batch.publication.settlement import settle
 from jobs.batch.request import BatchRequest, DryRun
 from jobs.batch.stopwatch import Stopwatch
@@ -22,12 +23,13 @@ from scoretrail.clock import FixedClock, SystemClock, utc_text
 from scoretrail.config import MIB
 from scoretrail.errors import ConflictError, HeldError, InputChangedError, LimitExceededError, UsageError
 from scoretrail.model.registry import Registry
+from scoretrail.monitor.drift import Level
 from scoretrail.storage import Storage, join, normalise_uri
 from scoretrail.table import OutputTable
 from scoretrail.trail.run import TRAIL_FOLDER, Hold, Intent, RunStore, ScoringRun, check_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jobs.batch.input.listing import InputRoot
     from jobs.batch.spark.engine import SparkEngine
@@ -148,8 +150,8 @@ class BatchRun:
         if run_id is None:
             return None
         run = self.store.find(check_run_id(run_id))
-        if run is None and self.store.held(run_id) is not None:
-            _refuse_held(run_id)
+        if run is None and (held := self.store.held(run_id)) is not None:
+            _refuse_held(run_id, held.run.drift)
         if run is not None and run.status == "refused":
             raise LimitExceededError(
                 f"run {run_id} was refused, and nothing of it was published",
@@ -226,9 +228,10 @@ class BatchRun:
                 raise
             tables = self._tables(bundle, frame, messages)
             ScopeBook(self._trail).note(frame.plan.scopes.values())
-            if self._request.hold:
-                self._record(bundle, frame, intent, messages, "held", (None, None), attempts)
-                _refuse_held(intent.run_id)
+            drifted = self._judge(bundle, frame, intent, messages)
+            if self._request.hold or (drifted and self._settings.drift.on_drift == "hold"):
+                run = self._record(bundle, frame, intent, messages, "held", (None, None), attempts)
+                _refuse_held(intent.run_id, run.drift)
             metadata = publish.metadata_of(intent, bundle.manifest)
             versions = publish.publish(frame.plan, messages, frame.guard, tables, metadata, self._options)
         return self._record(bundle, frame, intent, messages, "published", versions, attempts)
@@ -282,6 +285,16 @@ class BatchRun:
             self._progress.stop()
         return messages + fresh
 
+    def _judge(self, bundle: ResolvedBundle, frame: Frame, intent: Intent, messages: Sequence[WorkMessage]) -> bool:
+        """Step 5: write down what is to be said of the rows against the baseline; return whether they drifted."""
+        verdict = judge_run(intent.run_id, frame.plan, messages, self.store, bundle.files, self._settings.drift)
+        if verdict is None:
+            return False
+        self.store.judge(intent.run_id, verdict.to_json())
+        columns = [column.name for column in verdict.raised]
+        log.get(run_id=intent.run_id).info(log.RUN_JUDGED, level=verdict.level, columns=columns, rows=verdict.rows)
+        return verdict.level is Level.DRIFT
+
     def _tables(
         self, bundle: ResolvedBundle, frame: Frame, messages: Sequence[WorkMessage]
     ) -> tuple[OutputTable, OutputTable]:
@@ -318,6 +331,7 @@ class BatchRun:
             intent=intent,
             messages=messages,
             status=status,
+            verdict=self.store.verdict(intent.run_id),
             versions=versions,
             outputs=(self.output, self.rejects),
             spark=self._engine.spark_version(),
@@ -340,7 +354,9 @@ class BatchRun:
             check_removal(frame.plan, frame.table, limit, messages, self._options)
 
 
-def _refuse_held(run_id: str) -> NoReturn:
+def _refuse_held(run_id: str, drift: Mapping[str, Any] | None) -> NoReturn:
     raise HeldError(
-        f"run {run_id} is complete and held; nothing was published", fix=f"scoretrail runs release {run_id}"
+        f"run {run_id} is complete and held; nothing was published",
+        got=f"drift: {drift['level']} {', '.join(drift['columns'])}".rstrip() if drift else None,
+        fix=f"scoretrail runs release {run_id}",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 app = group("Score Parquet files into a Delta table, with a trail.")
 
 _SHOWN_FILES = 10
+
+
+class OnDrift(StrEnum):
+    """What becomes of a run that drifts."""
+
+    PUBLISH = "publish"
+    HOLD = "hold"
 
 
 @command(app)
@@ -46,6 +54,9 @@ def score(
     max_reject_ratio: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Publish nothing above it (batch.max_reject_ratio).")
     ] = None,
+    on_drift: Annotated[
+        OnDrift | None, typer.Option(help="What becomes of a run that drifts from the baseline (drift.on_drift).")
+    ] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Do not publish: wait for `runs release` (exit 3).")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done; publish nothing.")] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="Hash every input file again.")] = False,
@@ -60,7 +71,9 @@ def score(
     from scoretrail.feature.lean import keep_pandas_out
 
     keep_pandas_out()
-    invocation.override({"spark.master": master, "batch.max_reject_ratio": max_reject_ratio})
+    invocation.override(
+        {"spark.master": master, "batch.max_reject_ratio": max_reject_ratio, "drift.on_drift": on_drift}
+    )
     request = BatchRequest(
         model=model,
         input=input_,
@@ -106,14 +119,24 @@ def show_outcome(invocation: Invocation, outcome: BatchOutcome) -> None:
             "seconds": outcome.seconds,
             "table": f"{outcome.table} version {outcome.table_version}",
             "rejects": outcome.rejects,
+            "drift": _drift(outcome),
         },
     )
     terminal.result(outcome.to_json())
     table = shlex.quote(outcome.table)
+    report = [f"scoretrail drift report --run {outcome.run_id} --table {table}"] if outcome.drift else []
     terminal.next(
+        *report,
         f"scoretrail runs verify {outcome.run_id} --table {table}",
         f"scoretrail runs reproduce {outcome.run_id} --table {table}",
     )
+
+
+def _drift(outcome: BatchOutcome) -> str:
+    if outcome.drift is None:
+        return "no verdict: nothing was scored, or the bundle has no baseline"
+    level = outcome.drift.replace("_", " ")
+    return f"{level}: {', '.join(outcome.drifted)}" if outcome.drifted else level
 
 
 def _show_dry_run(invocation: Invocation, plan: DryRun) -> None:

@@ -16,10 +16,14 @@ from scoretrail import digest
 from scoretrail.errors import InputError, RegistryError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
+    from jobs.command.terminal import Terminal
     from jobs.command.training import TrainingData
     from scoretrail.feature.view import FeatureView
+    from scoretrail.model.bundle import Bundle
     from scoretrail.model.manifest import Manifest
 
 _MAX_GOLDEN_ROWS: Final = 10_000
@@ -135,6 +139,7 @@ def register(
         ),
         metrics=statement.metrics(metrics),
         card=about,
+        attach=_baseline(data, terminal) if data else lambda _: {},
     )
     terminal.step(f"proving {name} {version}: same bits at any batch size and in a fresh process, cost")
     manifest, bundle_sha256 = publish(invocation.registry, request, settings.registry.budget, invocation.clock)
@@ -196,6 +201,17 @@ def _training_data(invocation: Invocation, view: FeatureView, place: str) -> Tra
 
     invocation.terminal.step(f"reading training data in {place}")
     return read_training(place, view, invocation.settings.storage.plain())
+
+
+def _baseline(data: TrainingData, terminal: Terminal) -> Callable[[Bundle], dict[str, bytes]]:
+    """Return what makes the baseline of a proven model from its training data."""
+    from scoretrail.monitor.learning import learn
+
+    def attach(bundle: Bundle) -> dict[str, bytes]:
+        terminal.step(f"counting {data.rows:,} rows for the baseline")
+        return learn(bundle, data.records, data.batches())
+
+    return attach
 
 
 def _golden(file: Path) -> pa.Table:

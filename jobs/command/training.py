@@ -1,4 +1,4 @@
-"""Training data as a registration needs it: a digest of all of it, and an even sample that fits into memory."""
+"""Training data as a registration needs it: its digest, an even sample that fits into memory, and all of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scoretrail.model.registration import PROOF_ROWS
 from scoretrail.storage import filesystem, join, normalise_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -41,6 +41,8 @@ class TrainingData:
     rows: int
     records: pa.Table
     """Up to 10,000 rows, spread evenly, with the view's record columns in their declared types."""
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+    """Reads all rows, in the same columns."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,17 @@ def read_training(uri: str, view: FeatureView, options: Mapping[str, str]) -> Tr
     rows = sum(group.rows for group in groups)
     if not rows:
         raise InputError("the training data has no rows", where=place)
-    parts = [part for group, wanted in _spread(groups) for part in _read(filesystem_, base, group, wanted, view)]
+    parts = [part for group, wanted in _spread(groups) for part in _taken(filesystem_, base, group, wanted, view)]
     for file in files:
         info = filesystem_.get_file_info(join(base, file.path))
         if (info.size, info.mtime_ns or 0) != (file.size_bytes, file.mtime_ns):
             raise InputChangedError("training data changed while it was read", where=join(base, file.path))
-    return TrainingData(digest.of_json([list(pair) for pair in hashes]), rows, pa.Table.from_batches(parts))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for group in groups:
+            yield from _read(filesystem_, base, group, view)
+
+    return TrainingData(digest.of_json([list(pair) for pair in hashes]), rows, pa.Table.from_batches(parts), batches)
 
 
 def _files(
@@ -124,10 +131,20 @@ def _spread(groups: list[_Group]) -> Iterator[tuple[_Group, NDArray[np.int64]]]:
             yield group, inside
 
 
-def _read(
+def _taken(
     filesystem_: fs.FileSystem, base: str, group: _Group, wanted: NDArray[np.int64], view: FeatureView
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the wanted rows of one row group, in the view's types."""
+    """Yield the wanted rows of one row group."""
+    first = 0
+    for batch in _read(filesystem_, base, group, view):
+        inside = wanted[(wanted >= first) & (wanted < first + batch.num_rows)] - first
+        first += batch.num_rows
+        if len(inside):
+            yield batch.take(pa.array(inside))
+
+
+def _read(filesystem_: fs.FileSystem, base: str, group: _Group, view: FeatureView) -> Iterator[pa.RecordBatch]:
+    """Yield one row group, in the view's types."""
     path = join(base, group.file.path)
     with reading(path), filesystem_.open_input_file(path) as opened:
         parquet = pq.ParquetFile(opened, pre_buffer=False, buffer_size=_BUFFER_BYTES)
@@ -137,12 +154,8 @@ def _read(
             schema = schema.append(pa.field(key, pa.string()))
         view.match(schema, path)
         columns = [name for name in view.record_columns if name not in from_path]
-        first = 0
         for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=[group.index], columns=columns):
-            inside = wanted[(wanted >= first) & (wanted < first + batch.num_rows)] - first
-            first += batch.num_rows
-            if len(inside):
-                yield _conformed(batch.take(pa.array(inside)), from_path, view)
+            yield _conformed(batch, from_path, view)
 
 
 def _conformed(batch: pa.RecordBatch, from_path: Mapping[str, str], view: FeatureView) -> pa.RecordBatch:

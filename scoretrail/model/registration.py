@@ -45,6 +45,8 @@ from scoretrail.model.manifest import (
 from scoretrail.model.scorer import OnnxScorer, engine_version
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scoretrail.clock import Clock
     from scoretrail.config import BudgetSettings
     from scoretrail.digest import Digest
@@ -88,6 +90,8 @@ class Registration:
     training: Training = field(default_factory=Training)
     metrics: tuple[Metric, ...] = ()
     card: Card
+    attach: Callable[[Bundle], dict[str, bytes]] = lambda _: {}
+    """Makes further files of the bundle with the model that was proven, such as its baseline."""
 
 
 def register(
@@ -140,8 +144,9 @@ def register(
     )
     scorer = OnnxScorer(request.onnx, output, block)
     chosen = request.golden if request.golden is not None else _evenly(records, GOLDEN_ROWS)
-    golden = golden_rows(Bundle(draft, digest.of_bytes(b""), view, scorer, repeats_bits=True), _golden(view, chosen))
-    files = {MODEL: request.onnx, FEATURES: request.features, GOLDEN: golden}
+    proven = Bundle(draft, digest.of_bytes(b""), view, scorer, repeats_bits=True)
+    files = {MODEL: request.onnx, FEATURES: request.features, GOLDEN: golden_rows(proven, _golden(view, chosen))}
+    files |= request.attach(proven)
     hashed = draft.model_copy(update={"files": {name: digest.of_bytes(data) for name, data in files.items()}})
     check_step(registry, hashed)
     manifest = hashed.model_copy(update={"profile": _profile(hashed, files, budget)})

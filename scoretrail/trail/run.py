@@ -15,7 +15,7 @@ from scoretrail.storage import join
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scoretrail.digest import Digest
+    from scoretrail.digest import Digest, Json
     from scoretrail.storage import Storage
 
 TRAIL_FOLDER: Final = "_scoretrail"
@@ -23,6 +23,7 @@ TRAIL_FOLDER: Final = "_scoretrail"
 INTENT: Final = "intent.json"
 HELD: Final = "held.json"
 RUN: Final = "run.json"
+DRIFT: Final = "drift.json"
 _WORK: Final = "work"
 _RECENT_RUNS: Final = 100
 """How far back an unfinished run is looked for; an older one is taken up by its ``--run-id``."""
@@ -73,6 +74,9 @@ class WorkMessage:
     host: str
     attempt: str
     seconds: float
+    tally: str | None = None
+    """What was counted in the bins of the bundle's baseline; None where it has none. Deflated JSON in base64: see
+    :meth:`scoretrail.monitor.tally.Tally.to_text`."""
 
     def to_bytes(self) -> bytes:
         """Return the message as canonical JSON."""
@@ -142,6 +146,9 @@ class ScoringRun:
     rows_per_s: float
     attempts: int = 1
     """Processes that worked on the run."""
+    drift: dict[str, Any] | None = None
+    """level, kinds, columns (of that level), confirmed (columns), rows, baseline_sha256, tally_sha256; all of it is in
+    ``drift.json``. None where nothing was scored, or the bundle has no baseline."""
     work: tuple[str, ...] = field(default=())
     """Work keys the run published, sorted; their messages lie beside this record."""
 
@@ -293,6 +300,21 @@ class RunStore:
         with contextlib.suppress(ObjectExistsError):
             self._storage.put_new(f"{hold.run.run_id}/{HELD}", hold.to_bytes())
 
+    def judge(self, run_id: str, verdict: Json) -> None:
+        """Write ``drift.json``, the verdict on what a run scored; a resumed run comes to the same one."""
+        self._storage.put(f"{run_id}/{DRIFT}", digest.canonical_json(verdict))
+
+    def verdict(self, run_id: str) -> dict[str, Any] | None:
+        """Return the verdict on what a run scored, or None where there is none.
+
+        Raises:
+            TrailError: it cannot be read.
+        """
+        data = self._storage.get_or_none(f"{run_id}/{DRIFT}")
+        with self._legible(f"{run_id}/{DRIFT}"):
+            found: dict[str, Any] | None = json.loads(data) if data is not None else None
+            return found
+
     def note_attempt(self, run_id: str, attempt: str) -> int:
         """Record that a process works on a run; return how many did so far."""
         self._storage.put(f"{run_id}/attempts/{attempt}.json", b"{}")
@@ -322,6 +344,24 @@ class RunStore:
         """Return the messages of these pieces of work that are there, in the order of the keys."""
         there = self.work_keys(run_id)
         found = [self.message(run_id, key) for key in work_keys if key in there]
+        return [message for message in found if message is not None]
+
+    def published(self, work_keys: Iterable[str]) -> list[WorkMessage]:
+        """Return the messages of work that any finished run published, in the order of the keys.
+
+        A key whose run's record is gone is left out. The newest run that published a key is its own.
+        """
+        wanted = list(work_keys)
+        missing, run_of = set(wanted), dict[str, str]()
+        for run_id in reversed(self.run_ids()):
+            if not missing:
+                break
+            run = self.find(run_id)
+            if run is not None and run.status == "published":
+                here = missing.intersection(run.work)
+                run_of |= dict.fromkeys(here, run_id)
+                missing -= here
+        found = [self.message(run_of[key], key) for key in wanted if key in run_of]
         return [message for message in found if message is not None]
 
     def work_keys(self, run_id: str) -> set[str]:

@@ -10,6 +10,7 @@ from tests.rules.source import ROOT, Module, modules
 
 #: The only modules that may import these libraries, in ``scoretrail`` and ``jobs`` alike.
 HOMES = {
+    "evidently": {"scoretrail.monitor.report"},
     "deltalake": {"scoretrail.table"},
     "obstore": {"scoretrail.storage"},
     "onnx": {"scoretrail.model.graph"},

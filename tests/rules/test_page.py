@@ -24,6 +24,7 @@ AFTER_IT = (
     "add-a-stored-feature.md",
     "add-an-event-type.md",
     "sign-bundles.md",
+    "watch-for-drift.md",
 )
 #: Pages that show commands only: what they need is not there in a test of this kind.
 NOT_RUN = {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 import scoretrail
+from jobs.batch.publication.judgement import summary
 from jobs.batch.spark.shipment import files_of
 from scoretrail import digest
 from scoretrail.clock import utc_text
@@ -44,6 +45,7 @@ class Evidence:
     intent: Intent
     messages: Sequence[WorkMessage]
     status: Status
+    verdict: Mapping[str, Any] | None
     versions: tuple[int | None, int | None]
     """Of the scored and of the rejects table."""
     outputs: tuple[str, str]
@@ -91,6 +93,7 @@ def scoring_run(evidence: Evidence) -> ScoringRun:
         seconds=dict(evidence.seconds),
         rows_per_s=_rows_per_s(rows["in"], evidence.seconds),
         attempts=evidence.attempts,
+        drift=summary(evidence.verdict) if evidence.verdict else None,
         work=tuple(sorted(done)),
     )
 

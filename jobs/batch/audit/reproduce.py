@@ -17,6 +17,7 @@ from jobs.batch.task.work import WorkContext, scored_batches
 from scoretrail.config import MIB
 from scoretrail.errors import InputError, OutputTableError, TrailError
 from scoretrail.model.bundle import open_once
+from scoretrail.monitor.baseline import gatherer_of
 from scoretrail.storage import Storage, filesystem, join, normalise_uri
 from scoretrail.table import OutputTable
 from scoretrail.trail.erasure import erasures, key_digest
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from jobs.progress import Progress
     from scoretrail.config import Settings
-    from scoretrail.model.bundle import Bundle
+    from scoretrail.model.bundle import Bundle, BundleFiles
     from scoretrail.model.registry import Registry
     from scoretrail.trail.run import ScoringRun, WorkMessage
 
@@ -106,8 +107,8 @@ def reproduce(
             got=resolved.digest,
         )
     bundle = open_once(resolved.files, settings.model.bits)
-    messages = _spread(store.messages(run_id, run.work), sample)
-    context = _context(run, store, options)
+    messages = spread(store.messages(run_id, run.work), sample)
+    context = context_of(run, store, options)
     if input_root is not None:
         context = replace(context, root=normalise_uri(input_root))
     rejects = OutputTable(run.output["rejects"], options)
@@ -117,12 +118,20 @@ def reproduce(
     try:
         done = 0
         for count, message in enumerate(messages, 1):
-            _compare(message, bundle, context, tables, result)
+            _compare(message, _Model(bundle, resolved.files), context, tables, result)
             done += message.rows_in
             progress.update(done, count)
     finally:
         progress.stop()
     return result
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A loaded bundle, and the files that it is."""
+
+    bundle: Bundle
+    files: BundleFiles
 
 
 @dataclass(frozen=True)
@@ -183,7 +192,7 @@ def work_of(message: WorkMessage, context: WorkContext) -> Work:
 
 def _compare(
     message: WorkMessage,
-    bundle: Bundle,
+    model: _Model,
     context: WorkContext,
     tables: tuple[_Published, _Published],
     result: Reproduction,
@@ -200,9 +209,12 @@ def _compare(
             Difference(message.source_path, -1, "data_sha256", error.expected or "", error.got or "")
         )
         return
-    again = _score_again(work, bundle, context)
-    files = (message.predictions, message.rejects)
-    for table, written, names, fresh in zip(tables, files, _row_columns(bundle, context), again, strict=True):
+    *again, tally = _score_again(work, model, context)
+    if message.tally is not None and message.tally != tally:
+        result.different += 1
+        result.differences.append(Difference(message.source_path, -1, "tally", message.tally, tally or "none"))
+    files, columns = (message.predictions, message.rejects), _row_columns(model.bundle, context)
+    for table, written, names, fresh in zip(tables, files, columns, again, strict=True):
         try:
             stored = table.files.read(written, message.work_key, names)
         except OutputTableError as error:
@@ -213,18 +225,21 @@ def _compare(
         if stored is None:
             result.expired.append(f"{message.source_path}: the published file is no longer there")
             continue
-        kept = _without_erased(fresh, stored, bundle.view.entity_key, table.erased, result)
+        kept = _without_erased(fresh, stored, model.bundle.view.entity_key, table.erased, result)
         _compare_rows(stored, kept, message.source_path, result)
 
 
-def _score_again(work: Work, bundle: Bundle, context: WorkContext) -> tuple[pa.Table, pa.Table]:
-    """Return the predictions and the rejects that come out, ordered by source row."""
+def _score_again(work: Work, model: _Model, context: WorkContext) -> tuple[pa.Table, pa.Table, str | None]:
+    """Return the predictions and the rejects that come out, ordered by source row, and what is counted of them."""
     predictions, rejects = [], []
+    bundle, gatherer = model.bundle, gatherer_of(model.files, model.bundle)
     names = _row_columns(bundle, context)
-    for _, rows, scored, rejected in scored_batches(bundle, work, context):
+    for batch, rows, scored, rejected in scored_batches(bundle, work, context):
+        if gatherer is not None:
+            gatherer.add(batch, scored)
         predictions.append(_batch(prediction_arrays(bundle.manifest, scored, rows), names[0]))
         rejects.append(_batch(reject_arrays(bundle.manifest, rejected, rows), names[1]))
-    return _ordered(predictions), _ordered(rejects)
+    return _ordered(predictions), _ordered(rejects), gatherer.tally().to_text() if gatherer else None
 
 
 def _row_columns(bundle: Bundle, context: WorkContext) -> tuple[list[str], list[str]]:
@@ -293,7 +308,8 @@ def _comparable(column: pa.ChunkedArray) -> pa.Array:
     return array.cast(pa.string()) if pa.types.is_large_string(array.type) else array
 
 
-def _context(run: ScoringRun, store: RunStore, options: dict[str, str]) -> WorkContext:
+def context_of(run: ScoringRun, store: RunStore, options: dict[str, str]) -> WorkContext:
+    """Return how a run scored, by its record."""
     batch = run.settings["batch"]
     intent = store.intent(run.run_id)
     return WorkContext(
@@ -313,7 +329,8 @@ def _context(run: ScoringRun, store: RunStore, options: dict[str, str]) -> WorkC
     )
 
 
-def _spread(messages: Sequence[WorkMessage], sample: int | None) -> Sequence[WorkMessage]:
+def spread(messages: Sequence[WorkMessage], sample: int | None) -> Sequence[WorkMessage]:
+    """Return so many messages, evenly spread; None for all."""
     if sample is None or sample >= len(messages):
         return messages
     return [messages[i * len(messages) // sample] for i in range(sample)]

@@ -32,6 +32,7 @@ from scoretrail.errors import (
 from scoretrail.feature.lean import keep_pandas_out
 from scoretrail.model.bundle import open_once
 from scoretrail.model.manifest import MODEL
+from scoretrail.monitor.baseline import gatherer_of
 from scoretrail.scoring import count_by_reason, score_batch
 from scoretrail.storage import Storage, filesystem, join
 from scoretrail.trail.prediction import (
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from jobs.batch.input.predicate import Predicate
     from jobs.batch.plan.plan import Work
     from scoretrail.model.bundle import Bundle, BundleFiles
+    from scoretrail.monitor.tally import Gatherer
     from scoretrail.scoring import Rejected, Scored
 
 
@@ -87,7 +89,8 @@ def score_work(work: Work, context: WorkContext, files: BundleFiles) -> WorkMess
     attempt = secrets.token_hex(4)
     outputs = _Outputs(bundle, work, context, attempt)
     try:
-        counts = _score_rows(bundle, work, context, outputs)
+        gatherer = gatherer_of(files, bundle)
+        counts = _score_rows(bundle, work, context, outputs, gatherer)
         predictions, rejects = outputs.close()
     except ScoretrailError as error:
         outputs.abandon()
@@ -112,6 +115,7 @@ def score_work(work: Work, context: WorkContext, files: BundleFiles) -> WorkMess
         host=host_name(),
         attempt=attempt,
         seconds=round(time.monotonic() - started, 4),
+        tally=gatherer.tally().to_text() if gatherer else None,
     )
     standing = _places(context).store.claim(context.run_id, message)
     if standing.attempt != attempt:
@@ -174,9 +178,13 @@ def scored_batches(
                 yield kept, rows, *score_batch(bundle, kept)
 
 
-def _score_rows(bundle: Bundle, work: Work, context: WorkContext, outputs: _Outputs) -> Counter[str]:
+def _score_rows(
+    bundle: Bundle, work: Work, context: WorkContext, outputs: _Outputs, gatherer: Gatherer | None
+) -> Counter[str]:
     counts: Counter[str] = Counter()
     for kept, rows, scored, rejected in scored_batches(bundle, work, context):
+        if gatherer is not None:
+            gatherer.add(kept, scored)
         outputs.write(kept, scored.rows, prediction_arrays(bundle.manifest, scored, rows), rejects=False)
         counts["scored"] += len(scored.rows)
         if len(rejected.rows):

@@ -90,6 +90,8 @@ def test_the_outcome_is_what_the_command_prints(shop: Workshop) -> None:
         "table_version": shop.table().version,
         "seconds": 0,
         "rows_per_s": 0,
+        "drift": None,
+        "drifted": (),
     }
     assert shop.dry_run().to_json()["files_skipped"] == 1
 

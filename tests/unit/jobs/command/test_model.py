@@ -139,7 +139,7 @@ def test_a_good_bundle_is_verified(call: Call, registered: Path) -> None:
     verified = call("model", "verify", URI, "--json")
     assert verified.code == 0
     assert verified.object["verified"] is True
-    assert verified.object["files"] == 3
+    assert verified.object["files"] == 5
     assert verified.object["aliases"] == 1
     assert verified.object["signature"] == "not signed"
     assert "✗" not in call("model", "verify", URI).out
