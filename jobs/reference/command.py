@@ -75,7 +75,7 @@ def _parameters(parameters: list[Any]) -> str:
 def _shown(parameter: Any) -> str:  # noqa: ANN401
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name.upper())
-    names = ", ".join(parameter.opts)
+    names = ", ".join([*parameter.opts, *parameter.secondary_opts])
     is_flag = parameter.is_bool_flag or parameter.name in _SHELL
     return names if is_flag else f"{names} {parameter.metavar or _kind(parameter)}"
 

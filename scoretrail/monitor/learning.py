@@ -29,6 +29,8 @@ _BATCH_ROWS: Final = 65_536
 PICTURED_ROWS: Final = 5_000
 BINS: Final = 10
 """Deciles, for which the usual thresholds of the population stability index were made."""
+_LEAST_BINS: Final = 5
+"""For what is left beside values that have bins of their own."""
 FEW_VALUES: Final = 20
 """A column of numbers with at most so many values gets a bin for each."""
 NAMED: Final = 100
@@ -89,7 +91,7 @@ def build(bundle: Bundle, sample: pa.Table, batches: Iterable[pa.RecordBatch]) -
         ScoretrailError: the bundle cannot score the records.
     """
     columns = watched(bundle.view, bundle.manifest)
-    drafts = [_Draft(one) for one in columns]
+    drafts = [Draft(one) for one in columns]
     event_time = bundle.view.event_time
     begins = _quietest_hour(sample.column(event_time))
     for batch in sample.combine_chunks().to_batches():
@@ -153,7 +155,7 @@ def _quietest_hour(event_time: pa.ChunkedArray) -> int:
     return int(np.bincount(hours, minlength=24).argmin())
 
 
-class _Draft:
+class Draft:
     """One column while its baseline is made."""
 
     def __init__(self, one: Watched) -> None:
@@ -263,15 +265,20 @@ def _usual(column: Column, days: Iterable[Counts]) -> dict[str, float]:
 
 
 def _edges(values: np.ndarray[Any, Any]) -> tuple[int | float, ...]:
-    """Return the edges between bins that hold about equally many of the sorted values, or one value each."""
-    distinct = np.unique(values)
+    """Return the edges between bins that hold about equally many of the sorted values, or one value each.
+
+    Of many values, each that more rows have than a bin would hold gets a bin of its own, and the others are parted
+    among themselves: else a column that is nearly always 0 would have two bins, and nobody saw the rest move.
+    """
+    distinct, times = np.unique(values, return_counts=True)
     if len(distinct) <= FEW_VALUES:
         return tuple(distinct[:-1].tolist())
-    # Values themselves, not points between them: exact in the column's type, whatever its rounding. None is the
-    # largest, above which is nothing: where most rows have it, the one before parts them from the others.
-    places = (np.arange(1, BINS) * len(values)) // BINS
-    edges = np.minimum(values[places], distinct[-2])
-    return tuple(np.unique(edges).tolist())
+    frequent = np.flatnonzero(times > len(values) / BINS)
+    rest = np.repeat(np.delete(distinct, frequent), np.delete(times, frequent))
+    bins = max(BINS - len(frequent), _LEAST_BINS)
+    # Values themselves, not points between them: exact in the column's type, whatever its rounding.
+    edges = [rest[(np.arange(1, bins) * len(rest)) // bins], distinct[frequent], distinct[frequent[frequent > 0] - 1]]
+    return tuple(np.unique(np.minimum(np.concatenate(edges), distinct[-2])).tolist())  # above the largest is nothing
 
 
 def _centres(values: np.ndarray[Any, Any], edges: tuple[int | float, ...]) -> tuple[float, ...]:

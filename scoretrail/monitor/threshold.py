@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 STABILITY: Final = "population_stability"
 TRANSPORT: Final = "wasserstein"
@@ -29,8 +29,8 @@ class Threshold(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
-    warn: float
-    drift: float
+    warn: float = Field(gt=0)
+    drift: float = Field(gt=0)
     source: str = _OURS
     """Who says so."""
 

@@ -53,7 +53,7 @@ def problem_of(words: str) -> str | None:
     except ValueError:
         rest = words.split()
     node: Any = get_command(app)
-    options = {name for parameter in node.params for name in parameter.opts}
+    options = names_of(node)
     while rest and hasattr(node, "commands"):
         word = rest.pop(0)
         if word.startswith("-"):
@@ -63,9 +63,14 @@ def problem_of(words: str) -> str | None:
         if word not in node.commands:
             return f"no command {word}"
         node = node.commands[word]
-    known = options | {name for parameter in node.params for name in parameter.opts}
+    known = options | names_of(node)
     unknown = [word for word in rest if word.startswith("--") and word.partition("=")[0] not in known]
     return f"no option {unknown[0]}" if unknown else None
+
+
+def names_of(node: Any) -> set[str]:
+    """Return the names of a command's options, of switches both."""
+    return {name for parameter in node.params for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
 def settings(model: Any = Settings, prefix: str = "") -> Iterator[str]:

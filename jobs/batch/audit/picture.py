@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from scoretrail.monitor.report import Page
     from scoretrail.trail.run import ScoringRun
 
-PAGE: Final = "drift.html"
-FIGURES: Final = "drift-evidently.json"
+PAGE: Final = "evidently.html"
+FIGURES: Final = "evidently.json"
 _ROWS: Final = 5_000
 _PIECES: Final = 50
 """Of work, that are read for the sample."""

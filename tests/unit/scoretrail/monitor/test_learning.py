@@ -78,22 +78,27 @@ def test_edges_are_values_of_the_sample_and_exact_in_the_columns_type() -> None:
     assert set(bins.edges) <= set(x[::2].tolist())
 
 
-def test_a_value_that_most_rows_have_is_an_edge_once() -> None:
-    zeros = np.where(RANDOM.random(ROWS) < 0.85, 0.0, RANDOM.gamma(2, 1, ROWS))
+def test_a_value_that_most_rows_have_gets_a_bin_of_its_own_and_the_others_are_parted_evenly() -> None:
+    random = np.random.default_rng(8)
+    zeros = np.where(random.random(ROWS) < 0.92, 0.0, random.gamma(2, 1, ROWS))
+    column = learnt_of("amount", pa.array(zeros))
 
-    edges = edges_of(zeros)
+    assert isinstance(column.bins, NumberBins)
+    assert column.bins.edges[0] == 0.0
+    first, *others = column.counts.bins
+    assert first == np.count_nonzero(zeros == 0)
+    assert len(others) == 9
+    assert max(others) < 2 * sum(others) / len(others)
 
-    assert edges[0] == 0.0
-    assert len(set(edges)) == len(edges) == 2
 
-
-def test_a_largest_value_that_most_rows_have_is_parted_from_the_rest() -> None:
+def test_so_does_a_largest_value() -> None:
     random = np.random.default_rng(8)
     full = np.where(random.random(ROWS) < 0.92, 100.0, random.uniform(0, 99, ROWS))
-    sample = full[::2]
+    column = learnt_of("amount", pa.array(full))
 
-    assert edges_of(full) == (sample[sample < 100].max(),)
-    assert edges_of(100 - full) == (0.0,)
+    *others, last = column.counts.bins
+    assert last == np.count_nonzero(full >= full[::2][full[::2] < 100].max() + 1e-9)
+    assert len(others) == 9
 
 
 def test_a_constant_column_has_one_bin_and_no_deviation() -> None:
