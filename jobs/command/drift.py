@@ -92,6 +92,7 @@ def show_verdict(invocation: Invocation, title: str, verdict: dict[str, Any]) ->
             "verdict": _MARKS[verdict["level"]],
             **{f"{kind} drift": _MARKS[level] for kind, level in verdict["kinds"].items()},
             "rows": verdict["rows"],
+            **({"rows left out": verdict["rows_left_out"]} if verdict["rows_left_out"] else {}),
             "event times": span,
             **(
                 {"confirmed": f"{', '.join(verdict['confirmed'])}, by {verdict['before']}"}

@@ -6,6 +6,7 @@ import enum
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from scoretrail.config import DriftSettings
 from scoretrail.errors import BundleError
 from scoretrail.monitor.measure import Kind, Measured, indications, measure
 from scoretrail.monitor.significance import adjusted
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from scoretrail.monitor.baseline import Baseline, Column
     from scoretrail.monitor.tally import Tally
 
-MINIMUM_ROWS: Final = 500
+_DEFAULT: Final = DriftSettings()
+MINIMUM_ROWS: Final = _DEFAULT.minimum_rows
 """Below, shares of a few per cent are chance."""
-FALSE_DISCOVERIES: Final = 0.01
+FALSE_DISCOVERIES: Final = _DEFAULT.false_discoveries
 """Of what is called a difference, so much may be chance (Benjamini and Hochberg)."""
 
 
@@ -89,6 +91,8 @@ class Verdict:
     baseline_sha256: str
     tally_sha256: str
     columns: tuple[ColumnVerdict, ...]
+    rows_left_out: int = 0
+    """Of the run's input, that were scored before and have no counts in these bins: nothing is said of them."""
     before: str | None = None
     """The run before, of the same bundle, that a verdict was given on."""
     confirmed: tuple[str, ...] = ()

@@ -103,7 +103,7 @@ def _load() -> Any:  # noqa: ANN401  (a module without types)
         importlib.import_module("evidently.presets")
     except ImportError as error:
         raise DependencyError(
-            "pages need the extra `drift`", got=str(error), fix="pip install 'scoretrail[drift]'"
+            "pages need the extra `drift`", got=str(error), fix="pip install 'scoretrail[drift]', or --no-page"
         ) from error
     return evidently
 

@@ -1,4 +1,4 @@
-"""Which columns of a model are watched, and how a scored batch is counted."""
+"""Which columns of a model are watched, and where a scored batch has them."""
 
 from __future__ import annotations
 

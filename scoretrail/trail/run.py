@@ -147,8 +147,8 @@ class ScoringRun:
     attempts: int = 1
     """Processes that worked on the run."""
     drift: dict[str, Any] | None = None
-    """level, kinds, columns (of that level), confirmed (columns), rows, baseline_sha256, tally_sha256; all of it is in
-    ``drift.json``. None where nothing was scored, or the bundle has no baseline."""
+    """level, kinds, columns (of that level), confirmed (columns), rows, rows_left_out, baseline_sha256, tally_sha256.
+    All of it is in ``drift.json``. None where nothing was scored, or the bundle has no baseline."""
     work: tuple[str, ...] = field(default=())
     """Work keys the run published, sorted; their messages lie beside this record."""
 
@@ -301,7 +301,7 @@ class RunStore:
             self._storage.put_new(f"{hold.run.run_id}/{HELD}", hold.to_bytes())
 
     def judge(self, run_id: str, verdict: Json) -> None:
-        """Write ``drift.json``, the verdict on what a run scored; a resumed run comes to the same one."""
+        """Write ``drift.json``, the verdict on what a run scored; a resumed run writes it again."""
         self._storage.put(f"{run_id}/{DRIFT}", digest.canonical_json(verdict))
 
     def verdict(self, run_id: str) -> dict[str, Any] | None:

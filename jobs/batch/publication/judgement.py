@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scoretrail.monitor.baseline import baseline_of
@@ -47,22 +48,29 @@ def judge_run(
         return None
     fresh = list(messages)
     kept = store.published(sorted(plan.live - {message.work_key for message in fresh}))
-    tallies = (Tally.from_text(message.tally) for message in (*fresh, *kept) if message.tally is not None)
+    tallies = {one.work_key: Tally.from_text(one.tally) for one in (*fresh, *kept) if one.tally is not None}
     # What was skipped may have been scored by a bundle of the same model with another baseline: then it has no say.
-    total = added(tally for tally in tallies if tally.baseline == baseline.sha256)
+    ours = {key: tally for key, tally in tallies.items() if tally.baseline == baseline.sha256}
+    total = added(ours.values())
     if total is None:
         return None
     verdict = judge(baseline, total, minimum_rows=settings.minimum_rows, false_discoveries=settings.false_discoveries)
-    before = _before(run_id, baseline.sha256, store)
+    verdict = replace(verdict, rows_left_out=sum(work.rows for work in plan.work if work.key not in ours))
+    before = _before(run_id, verdict, store)
     return verdict if before is None else verdict.after(*before)
 
 
-def _before(run_id: str, baseline: str, store: RunStore) -> tuple[str, dict[str, Any]] | None:
-    """Return the newest other run that was held against the same baseline, and what was said of it."""
+def _before(run_id: str, now: Verdict, store: RunStore) -> tuple[str, dict[str, Any]] | None:
+    """Return the newest other run that was held against the same baseline, and what was said of it.
+
+    The same rows once more, as of a run that was held and is done again, are no second window.
+    """
     others = [one for one in store.run_ids() if one != run_id]
     for one in reversed(others[-_LOOKED_BACK:]):
         verdict = store.verdict(one)
-        if verdict is not None and verdict["baseline_sha256"] == baseline:
+        if verdict is None or verdict["baseline_sha256"] != now.baseline_sha256:
+            continue
+        if verdict["tally_sha256"] != now.tally_sha256:
             return one, verdict
     return None
 
@@ -77,6 +85,7 @@ def summary(verdict: Mapping[str, Any]) -> dict[str, Any]:
         "columns": worst,
         "confirmed": list(verdict["confirmed"]),
         "rows": verdict["rows"],
+        "rows_left_out": verdict["rows_left_out"],
         "baseline_sha256": verdict["baseline_sha256"],
         "tally_sha256": verdict["tally_sha256"],
     }

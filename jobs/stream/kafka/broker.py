@@ -150,9 +150,10 @@ class KafkaInput:
         """
         if self.membership() != refused:
             return
+        fresh = self._open()  # first: if the brokers are away, what there is goes on until they are back
         self._listener.on_partitions_lost(self._consumer.assignment())
         self.close()
-        self._consumer = self._open()
+        self._consumer = fresh
 
     def changes(self) -> Change:
         """Return what rebalances did since the last call."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,11 +18,12 @@ from jobs.cli import run as command_line
 from jobs.progress import SilentProgress
 from scoretrail import digest
 from scoretrail.clock import SystemClock
-from scoretrail.errors import BundleError, HeldError, TrailError
+from scoretrail.errors import BundleError, DependencyError, HeldError, InputError, TrailError
 from scoretrail.model.bundle import open_bundle
 from scoretrail.model.manifest import FEATURES, GOLDEN, MODEL
 from scoretrail.monitor.baseline import BASELINE
 from scoretrail.monitor.learning import of_table
+from scoretrail.monitor.report import render
 from scoretrail.monitor.tally import Tally
 from scoretrail.trail.run import RunStore
 from tests.factory import example
@@ -149,6 +151,36 @@ def test_a_second_run_that_agrees_confirms(watched: Workshop) -> None:
     assert verdict_of(watched.store(), "r2")["before"] == "r1"
 
 
+def test_the_same_rows_once_more_confirm_nothing(watched: Workshop) -> None:
+    watched.write("ds=1/a.parquet", shifted(ROWS))
+    for run_id in ("r1", "r2"):
+        with pytest.raises(HeldError):
+            watched.score(MODEL_URI, settings={"drift.on_drift": "hold"}, run_id=run_id)
+    verdict = verdict_of(watched.store(), "r2")
+    assert (verdict["level"], verdict["before"], verdict["confirmed"]) == ("drift", None, [])
+
+
+def test_rows_without_counts_in_this_baseline_are_told(watched: Workshop) -> None:
+    watched.write("ds=1/a.parquet", records(ROWS))
+    watched.write("ds=1/b.parquet", records(ROWS, ROWS))
+    first = watched.score(MODEL_URI, run_id="r1")
+    (Path(watched.output) / "_scoretrail" / "r1" / "run.json").unlink()  # as retention by hand would
+    watched.write("ds=1/c.parquet", records(ROWS, 2 * ROWS))
+    second = watched.score(MODEL_URI, run_id="r2")
+    assert first.drift is not None
+    assert second.drift is not None
+    assert (first.drift["rows"], first.drift["rows_left_out"]) == (2 * ROWS, 0)
+    assert (second.drift["rows"], second.drift["rows_left_out"]) == (ROWS, 2 * ROWS)
+
+
+def test_without_evidently_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "evidently", None)
+    nothing = pa.table({"a": [1.0]})
+    with pytest.raises(DependencyError) as caught:
+        render(nothing, nothing, ["a"], [], {})
+    assert "scoretrail[drift]" in (caught.value.fix or "")
+
+
 def test_files_batches_and_engine_change_no_count(watched: Workshop, engine: SparkEngine) -> None:
     watched.write("ds=1/a.parquet", records(ROWS))
     once = watched.score(MODEL_URI)
@@ -256,7 +288,7 @@ def test_evidently_shows_a_sample_beside_the_references(watched: Workshop) -> No
     assert "distance_km" in drifted
     shutil.rmtree(watched.input)
     watched.write("ds=1/a.parquet", records(ROWS))
-    with pytest.raises(Exception, match="not the one that was scored"):
+    with pytest.raises(InputError, match="not the one that was scored"):
         picture(watched.output, run.run_id, registry, settings)
 
 

@@ -126,12 +126,18 @@ def test_a_lost_membership_commits_nothing(stage: Stage) -> None:
     assert stage.worker().turn().outcome is Outcome.COMMITTED
 
 
-def test_a_group_that_moves_on_while_sending_aborts_and_reads_again(stage: Stage) -> None:
+def move_on_while_sending(stage: Stage) -> None:
+    """Let the group move on once, right before a worker's offsets."""
+
     def move(name: str) -> None:
         if name == "checked" and stage.twin.generation < 10:
             stage.twin.generation = 10
 
     stage.on_step = move
+
+
+def test_a_group_that_moves_on_while_sending_aborts_and_reads_again(stage: Stage) -> None:
+    move_on_while_sending(stage)
     worker = stage.worker()
     assert worker.turn().outcome is Outcome.ABORTED
     assert (stage.values(), stage.sink.calls[-1]) == ([], "abort")
@@ -180,11 +186,7 @@ def test_a_worker_whose_client_does_not_notice_that_it_was_put_out_joins_anew(st
 
 
 def test_a_worker_whose_client_knows_better_by_now_does_not(stage: Stage) -> None:
-    def move(name: str) -> None:
-        if name == "checked" and stage.twin.generation < 10:
-            stage.twin.generation = 10
-
-    stage.on_step = move
+    move_on_while_sending(stage)
     worker = stage.worker()
     assert worker.turn().outcome is Outcome.ABORTED
     assert stage.source.rejoined == 0
