@@ -96,9 +96,9 @@ build: setup ## Build the wheel and the sdist into dist/
 
 .PHONY: lock
 lock: setup ## Write the locks again from pyproject.toml: scoring.txt, and those of the images
-	$(COMPILE) --extra batch --extra stream --extra otel --extra drift --extra train --extra signing --extra dev \
+	$(COMPILE) --extra batch --extra stream --extra otel --extra drift --extra trees --extra train --extra signing --extra dev \
 		--output-file locks/scoring.txt $(LOCK_ARGS)
-	$(COMPILE) --extra batch --extra stream --constraint locks/scoring.txt --output-file locks/batch.txt
+	$(COMPILE) --extra batch --extra stream --extra trees --constraint locks/scoring.txt --output-file locks/batch.txt
 	$(COMPILE) --extra stream --constraint locks/scoring.txt $(NOT_IN_STREAM) --output-file locks/stream.txt
 
 .PHONY: docs-reference
@@ -116,6 +116,10 @@ bench-stream: java setup ## Measure stream scoring on a real Kafka and Valkey ag
 .PHONY: bench-drift
 bench-drift: setup ## Measure false alarms and power of the verdict on drift, with Evidently's defaults beside it
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/drift.py $(BENCH_ARGS)
+
+.PHONY: bench-trees
+bench-trees: setup ## Measure the tree kernel against ONNX Runtime, LightGBM, and lleaves and TL2cgen where installed
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trees.py $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## Remove builds, caches and reports; .venv and data stay

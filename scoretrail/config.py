@@ -78,10 +78,14 @@ class RegistrySettings(Section):
 
 
 class ModelSettings(Section):
-    """How bundles are loaded."""
+    """How bundles are loaded, and by what they score."""
 
     bits: Literal["exact", "platform"] = "exact"
     """``exact`` refuses a machine on which a golden row differs in a bit; ``platform`` says so in the trail."""
+    engine: Literal["auto", "onnxruntime"] = "auto"
+    """``auto`` scores trees with the kernel where registration proved its bits; ``onnxruntime`` never does."""
+    proof_rows: int = Field(default=1_000_000, ge=1000)
+    """At registration, rows aimed at a tree model's thresholds on which the kernel must give ONNX Runtime's bits."""
 
 
 class BatchSettings(Section):

@@ -98,6 +98,7 @@ def _train(stage: Stage, prepared: PreparedFlights) -> None:
         candidates,
         clock=stage.invocation.clock,
         budget=settings.registry.budget,
+        engines=settings.model,
         origin=provenance(Path.cwd()),
         progress=stage.tell,
     )

@@ -143,6 +143,7 @@ def _train(stage: Stage, prepared: PreparedFlights) -> None:
         train_live(prepared, _BUILT / "training", CODE.read_bytes(), stage.tell),
         clock=invocation.clock,
         budget=invocation.settings.registry.budget,
+        engines=invocation.settings.model,
         origin=provenance(Path.cwd()),
         progress=stage.tell,
     )

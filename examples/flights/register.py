@@ -18,10 +18,10 @@ from examples.flights.folder import Progress
 from examples.flights.train import CLASSES, LIVE_VIEW_NAME, VIEW_NAME, Candidate, Candidates, LiveCandidate
 from scoretrail import digest
 from scoretrail.clock import Clock
-from scoretrail.config import BudgetSettings
+from scoretrail.config import BudgetSettings, ModelSettings
 from scoretrail.errors import RegistryError
 from scoretrail.model.manifest import FEATURES, MODEL, Card, Guards, Manifest
-from scoretrail.model.registration import Registration, register
+from scoretrail.model.registration import DEFAULT_ENGINES, Registration, register
 from scoretrail.model.registry import CHAMPION, Registry
 from scoretrail.monitor.learning import of_table
 
@@ -96,6 +96,7 @@ def register_models(
     clock: Clock,
     budget: BudgetSettings,
     origin: Provenance,
+    engines: ModelSettings = DEFAULT_ENGINES,
     progress: Progress = lambda _: None,
 ) -> Mapping[str, Manifest]:
     """Return the manifests by alias, after both models are registered and both aliases stand.
@@ -106,7 +107,7 @@ def register_models(
         RegistryError: a version is there with another model or other feature code.
         ModelError, FeatureViewError, BundleError, LimitExceededError: registration refuses a model.
     """
-    place = _Place(registry, clock, budget, origin, progress)
+    place = _Place(registry, clock, budget, origin, engines, progress)
     manifests = {}
     for alias, version, candidate in (
         (CHAMPION, "1.0.0", candidates.linear),
@@ -126,6 +127,7 @@ def register_live(
     clock: Clock,
     budget: BudgetSettings,
     origin: Provenance,
+    engines: ModelSettings = DEFAULT_ENGINES,
     progress: Progress = lambda _: None,
 ) -> Manifest:
     """Return the manifest of the model with stored features, after it is registered and is its name's champion.
@@ -136,7 +138,7 @@ def register_live(
     """
     code, card = candidate.features, _card(LIVE_LIMITATIONS, LIVE_CHANGES)
     entry = _Entry(LIVE_NAME, "1.0.0", CHAMPION, candidate.trees, code, LIVE_VIEW_NAME, candidate.records, card)
-    return _Place(registry, clock, budget, origin, progress).register(entry)
+    return _Place(registry, clock, budget, origin, engines, progress).register(entry)
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ class _Place:
     clock: Clock
     budget: BudgetSettings
     origin: Provenance
+    engines: ModelSettings
     progress: Progress
 
     def register(self, entry: _Entry) -> Manifest:
@@ -168,7 +171,9 @@ class _Place:
         name, version = entry.name, entry.version
         manifest = _there_already(self.registry, entry)
         if manifest is None:
-            manifest, bundle = register(self.registry, _request(entry, self.origin), self.budget, self.clock)
+            manifest, bundle = register(
+                self.registry, _request(entry, self.origin), self.budget, self.clock, self.engines
+            )
             self.progress(f"registered {name} {version}, bundle {bundle[:12]}")
         else:
             self.progress(f"{name} {version} is registered already")

@@ -88,7 +88,7 @@ def reproduce(
     Args:
         table: the archive.
         registry: where the bundles are.
-        settings: storage access and ``model.bits``.
+        settings: storage access, ``model.bits`` and ``model.engine``.
         progress: is told of rows.
         chosen: which rows; None takes all.
 
@@ -140,7 +140,7 @@ class _Bundles:
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._registry = registry
         self._options = settings.storage.plain()
-        self._bits = settings.model.bits
+        self._model = settings.model
         self._opened: dict[tuple[str, str, str], Bundle | str] = {}
 
     def get(self, name: str, version: str, bundle_sha256: str) -> Bundle | str:
@@ -157,7 +157,7 @@ class _Bundles:
             return error.what
         if resolved.digest != bundle_sha256:
             return resolved.digest
-        return open_once(resolved.files, self._bits)
+        return open_once(resolved.files, self._model.bits, self._model.engine)
 
 
 class _Comparison:

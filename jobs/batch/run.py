@@ -264,6 +264,7 @@ class BatchRun:
             scored_at=intent.scored_at,
             role=frame.role,
             bits=self._settings.model.bits,
+            engine=self._settings.model.engine,
             root=frame.root.uri,
             table=self.output,
             rejects=self.rejects,

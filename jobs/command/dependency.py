@@ -28,6 +28,7 @@ SIGN_OF_EXTRA: Final = {
     "stream": "kafka-python",
     "otel": "opentelemetry-sdk",
     "drift": "evidently",
+    "trees": "llvmlite",
     "train": "skl2onnx",
     "signing": "model-signing",
 }

@@ -88,7 +88,9 @@ def verify(invocation: Invocation, uri: Uri) -> None:
     terminal = invocation.terminal
     terminal.step(f"verifying {uri}")
     resolved = invocation.registry.resolve(uri, invocation.settings.storage.plain())
-    verified = check_bundle(resolved, invocation.registry, signed=bool(invocation.settings.registry.trusted_keys))
+    settings = invocation.settings
+    signed = bool(settings.registry.trusted_keys)
+    verified = check_bundle(resolved, invocation.registry, signed=signed, engine=settings.model.engine)
     terminal.table(uri, ("", "check", "found"), verified.rows())
     terminal.result(verified.as_json())
     refuse_different(verified)

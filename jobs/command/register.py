@@ -142,7 +142,9 @@ def register(
         attach=_baseline(data, terminal) if data else lambda _: {},
     )
     terminal.step(f"proving {name} {version}: same bits at any batch size and in a fresh process, cost")
-    manifest, bundle_sha256 = publish(invocation.registry, request, settings.registry.budget, invocation.clock)
+    manifest, bundle_sha256 = publish(
+        invocation.registry, request, settings.registry.budget, invocation.clock, settings.model
+    )
     if alias:
         invocation.registry.move_alias(name, alias, version, "registered")
     _tell(invocation, manifest, bundle_sha256, alias)
@@ -263,6 +265,7 @@ def _tell(invocation: Invocation, manifest: Manifest, bundle_sha256: str, alias:
             "bundle sha256": bundle_sha256,
             "score digest": manifest.score_digest,
             "bits": "same at any batch size" if manifest.block is None else f"same in calls of {manifest.block} rows",
+            "engine": f"{manifest.engine.name}: {manifest.engine.reason}",
             "load": f"{profile.load_s:.2f} s, peak memory {profile.peak_memory_bytes / 2**20:.0f} MiB",
             "a batch": f"{profile.batch_rows:,} rows in {profile.p50_ms:.2f} ms (p99 {profile.p99_ms:.2f} ms)",
         },
@@ -277,6 +280,7 @@ def _tell(invocation: Invocation, manifest: Manifest, bundle_sha256: str, alias:
             "bundle_sha256": bundle_sha256,
             "score_digest": manifest.score_digest,
             "block": manifest.block,
+            "engine": manifest.engine.model_dump(mode="json"),
             "profile": manifest.profile.model_dump(mode="json"),
         }
     )

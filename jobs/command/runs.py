@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,13 @@ app = group("List, show, verify, reproduce and release scoring runs.")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or `latest`.")]
 _SHOWN = 20
+
+
+class EngineChoice(StrEnum):
+    """What may score rows again."""
+
+    AUTO = "auto"
+    ONNXRUNTIME = "onnxruntime"
 
 
 @command(app, "list")
@@ -118,8 +126,13 @@ def reproduce(
     input_: Annotated[
         str | None, typer.Option("--input", metavar="ROOT", help="Where the input lies today, if it moved.")
     ] = None,
+    engine: Annotated[
+        EngineChoice | None, typer.Option(help="What scores them again; default model.engine.", show_default=False)
+    ] = None,
 ) -> None:
     """Score a run's rows again and compare every bit; exit 3 when one differs.
+
+    Any engine must come to the same bits: --engine onnxruntime shows it of rows that the tree kernel scored.
 
     Raises:
         DifferenceError: one does.
@@ -129,11 +142,15 @@ def reproduce(
 
     opened = open_table(invocation, table)
     run_id = resolve_run(_store(invocation, table)[1], run_id)
+    settings = invocation.settings
+    if engine is not None:
+        chosen = settings.model.model_copy(update={"engine": engine.value})
+        settings = settings.model_copy(update={"model": chosen})
     result = reproduction.reproduce(
         opened,
         run_id,
         invocation.registry,
-        invocation.settings,
+        settings,
         invocation.terminal.progress(),
         sample=sample,
         input_root=input_,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobs.command.terminal import Cell
+    from scoretrail.model.engine import EngineChoice
     from scoretrail.model.registry import Registry, ResolvedBundle
 
 
@@ -33,6 +34,8 @@ class Verified:
     """Alias records that name this version; each holds the digest that it was moved to."""
     golden_different: int
     """Golden rows that give other bits on this machine."""
+    engine: str
+    """What scores the bundle here, and why."""
 
     def rows(self) -> list[tuple[Cell, ...]]:
         """Return the findings as rows of a table."""
@@ -44,6 +47,7 @@ class Verified:
             (GOOD if self.signature == "trusted" else "", "signature", self.signature),
             (GOOD, "alias records", aliases),
             (BAD if different else GOOD, "golden rows", golden),
+            ("", "engine", self.engine),
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -51,20 +55,23 @@ class Verified:
         return {**asdict(self), "verified": self.golden_different == 0}
 
 
-def check_bundle(resolved: ResolvedBundle, registry: Registry, *, signed: bool) -> Verified:
+def check_bundle(
+    resolved: ResolvedBundle, registry: Registry, *, signed: bool, engine: EngineChoice = "auto"
+) -> Verified:
     """Return what is found of a bundle that was resolved, and so has the bytes that its manifest names.
 
     Args:
         resolved: the bundle.
         registry: where it came from.
         signed: trusted keys are configured, so that resolving it checked its signature.
+        engine: ``model.engine``.
 
     Raises:
         BundleError: an alias was moved to a bundle with another digest.
     """
     manifest = resolved.manifest
     aliases = _check_aliases(resolved, registry) if resolved.uri.startswith("models:/") else 0
-    bundle = open_bundle(resolved.files, "platform")
+    bundle = open_bundle(resolved.files, "platform", engine)
     there = signature.SIGNATURE in resolved.files
     return Verified(
         uri=resolved.uri,
@@ -73,6 +80,7 @@ def check_bundle(resolved: ResolvedBundle, registry: Registry, *, signed: bool) 
         signature="trusted" if signed else "there, not checked: no trusted keys are set" if there else "not signed",
         aliases=aliases,
         golden_different=0 if bundle.repeats_bits else golden_differences(bundle, resolved.files[manifests.GOLDEN]),
+        engine=f"{bundle.engine.name}: {bundle.engine.reason}",
     )
 
 

@@ -142,6 +142,7 @@ MEANINGS: Final = {
         "RUN_PLANNED": "A run knows what it will do.",
         "PUBLISH_CONFLICT": "Another run published into the same scope: this one plans again.",
         "BUNDLE_LOADED": "A process has a bundle, warm and proven.",
+        "ENGINE_FELL_BACK": "The tree kernel cannot run here: ONNX Runtime gives the same scores, later.",
         "MODEL_REGISTERED": "A version was published.",
         "ALIAS_MOVED": "An alias stands for another version.",
         "TABLE_COMPACTED": "Small files were merged.",

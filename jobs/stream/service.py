@@ -117,6 +117,7 @@ class Service:
             name=name,
             alias=self._alias,
             bits=settings.model.bits,
+            engine=settings.model.engine,
             poll_s=stream.registry_poll_s,
             allowed_versions=stream.allowed_versions,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from scoretrail import digest, log
 from scoretrail.errors import BundleError, PlatformError
 from scoretrail.feature.source import load_view
-from scoretrail.feature.tensor import to_tensors
 from scoretrail.model import manifest as manifests
+from scoretrail.model.engine import REFERENCE, Engine, fallen_back, load_scorer, reference
 from scoretrail.model.manifest import Manifest
-from scoretrail.model.scorer import OnnxScorer
+from scoretrail.model.trees.plan import TREES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from scoretrail.digest import Digest
     from scoretrail.feature.view import FeatureView
+    from scoretrail.model.engine import EngineChoice
     from scoretrail.model.scorer import Scorer
 
 GOLDEN_SCORE = "golden_score_"
@@ -47,6 +48,8 @@ class Bundle:
     scorer: Scorer
     repeats_bits: bool
     """True where the golden rows gave their recorded bits on this machine."""
+    engine: Engine = REFERENCE
+    """What scores here, and why."""
 
     def raw_scores(self, features: pa.RecordBatch) -> NDArray[Any]:
         """Return the model's scores before guards, (n_rows, n_scores) float, rows in order.
@@ -57,15 +60,18 @@ class Bundle:
         Raises:
             ScoreError: the model failed.
         """
-        return self.scorer.score_batch(to_tensors(features, self.manifest.tensors))
+        return self.scorer.score_features(features)
 
 
-def open_bundle(files: Mapping[str, bytes], bits: Literal["exact", "platform"] = "exact") -> Bundle:
+def open_bundle(
+    files: Mapping[str, bytes], bits: Literal["exact", "platform"] = "exact", engine: EngineChoice = "auto"
+) -> Bundle:
     """Return the bundle that these bytes are, warm and proven on its golden rows.
 
     Args:
         files: file name -> bytes, read once; nothing is read again.
         bits: ``exact`` refuses a machine on which the golden rows differ; ``platform`` says so in the bundle.
+        engine: ``auto`` scores with the engine that registration proved, where it runs and repeats the golden rows.
 
     Raises:
         BundleError: a file is missing or is not what the manifest says.
@@ -77,10 +83,20 @@ def open_bundle(files: Mapping[str, bytes], bits: Literal["exact", "platform"] =
     view = load_view(files[manifests.FEATURES], manifest.view_name)
     if view.contract() != manifest.view:
         raise BundleError("the feature code declares another view than the manifest says", where=manifest.view_name)
-    scorer = OnnxScorer(files[manifests.MODEL], manifest.output, manifest.block)
-    bundle = Bundle(manifest, digest.of_bytes(files[manifests.MANIFEST]), view, scorer, repeats_bits=True)
+    scorer, chosen = load_scorer(files, manifest, engine)
+    bundle = Bundle(manifest, digest.of_bytes(files[manifests.MANIFEST]), view, scorer, True, chosen)  # noqa: FBT003
     differing = golden_differences(bundle, files[manifests.GOLDEN])
-    log.get().debug(log.BUNDLE_LOADED, bundle_sha256=bundle.digest, golden_rows_different=differing)
+    if differing and chosen.name != "onnxruntime":
+        chosen = fallen_back(manifest, f"{differing} golden rows give other bits with the kernel here")
+        bundle = replace(bundle, scorer=reference(files, manifest), engine=chosen)
+        differing = golden_differences(bundle, files[manifests.GOLDEN])
+    log.get().debug(
+        log.BUNDLE_LOADED,
+        bundle_sha256=bundle.digest,
+        golden_rows_different=differing,
+        engine=chosen.name,
+        reason=chosen.reason,
+    )
     if not differing:
         return bundle
     if bits == "exact":
@@ -90,25 +106,27 @@ def open_bundle(files: Mapping[str, bytes], bits: Literal["exact", "platform"] =
             expected=f"the bits of {manifest.platform.machine}, onnxruntime {manifest.platform.onnxruntime}",
             fix="score on such a machine with such library versions, or set model.bits: platform, which the trail says",
         )
-    return Bundle(manifest, bundle.digest, view, scorer, repeats_bits=False)
+    return replace(bundle, repeats_bits=False)
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(bundle_sha256: str, bits: Literal["exact", "platform"]) -> list[Bundle]:
+def _opened(bundle_sha256: str, bits: Literal["exact", "platform"], engine: EngineChoice) -> list[Bundle]:
     """Return the place where a process keeps a loaded bundle; the key holds every byte, through the manifest."""
-    del bundle_sha256, bits
+    del bundle_sha256, bits, engine
     return []
 
 
-def open_once(files: Mapping[str, bytes], bits: Literal["exact", "platform"] = "exact") -> Bundle:
+def open_once(
+    files: Mapping[str, bytes], bits: Literal["exact", "platform"] = "exact", engine: EngineChoice = "auto"
+) -> Bundle:
     """Return :func:`open_bundle`'s result, loaded once per process and bundle.
 
     Raises:
         BundleError, PlatformError, FeatureViewError, ModelError: as :func:`open_bundle`.
     """
-    place = _opened(digest.of_bytes(files.get(manifests.MANIFEST, b"")), bits)
+    place = _opened(digest.of_bytes(files.get(manifests.MANIFEST, b"")), bits, engine)
     if not place:
-        place.append(open_bundle(files, bits))
+        place.append(open_bundle(files, bits, engine))
     return place[0]
 
 
@@ -131,7 +149,8 @@ def check_files(files: Mapping[str, bytes]) -> Manifest:
         got = digest.of_bytes(files[name])
         if got != expected:
             raise BundleError("a file of the bundle was changed", where=name, expected=expected, got=got)
-    for name in (manifests.MODEL, manifests.FEATURES, manifests.GOLDEN):
+    needed = [manifests.MODEL, manifests.FEATURES, manifests.GOLDEN]
+    for name in [*needed, TREES] if manifest.engine.name == "trees" else needed:
         if name not in manifest.files:
             raise BundleError("the manifest does not name a file it must", where=name)
     unlisted = {manifests.MANIFEST, manifests.CARD, *manifest.files} - (listed or set())

@@ -83,6 +83,7 @@ def _output(manifest: Manifest) -> list[str]:
     if guards.cap_minimum is not None or guards.cap_maximum is not None:
         lines.append(f"capped to {_span(guards.cap_minimum, guards.cap_maximum)}")
     lines.append(f"called with {manifest.block or 'any number of'} rows at a time")
+    lines.append(f"scored by {manifest.engine.name}: {manifest.engine.reason}")
     return lines
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scoretrail.feature.view import FeatureView
 
 _DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
-_TREES: Final = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"})
+TREES: Final = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"})
 _ROW_BY_ROW: Final = frozenset(
     {
         "ArrayFeatureExtractor",
@@ -96,7 +96,7 @@ def inspect(data: bytes) -> Graph:
         outputs=tuple(_tensor(value) for value in model.graph.output),
         operators=tuple(sorted({f"{node.domain or 'ai.onnx'}:{node.op_type}" for node in nodes})),
         classes=_classes(nodes),
-        is_trees_only=bool(types & _TREES) and types <= _TREES | _ROW_BY_ROW,
+        is_trees_only=bool(types & TREES) and types <= TREES | _ROW_BY_ROW,
     )
 
 

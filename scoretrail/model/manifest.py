@@ -26,6 +26,8 @@ MANIFEST = "manifest.json"
 CARD = "card.md"
 SUMS = "SHA256SUMS"
 
+EngineName = Literal["onnxruntime", "trees"]
+
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -138,6 +140,16 @@ class Platform(_Part):
     pyarrow: str
 
 
+class EngineProof(_Part):
+    """Which engine may score the model, as registration found; the bits are the same, so no digest of scores has it."""
+
+    name: EngineName = "onnxruntime"
+    """``trees``: the tree kernel, by the plan in ``trees.arrow``."""
+    reason: str = "registered before there was another engine"
+    aimed_rows: int = 0
+    """Rows aimed at the model's thresholds, on which the kernel was compared with ONNX Runtime."""
+
+
 class Card(_Part):
     """What people must know before they use the model."""
 
@@ -174,6 +186,8 @@ class Manifest(_Part):
     """File name -> sha256."""
     training: Training = Training()
     metrics: tuple[Metric, ...] = ()
+    engine: EngineProof = EngineProof()
+    """Which engine may score the model, and why."""
     profile: Profile
     platform: Platform
     card: Card

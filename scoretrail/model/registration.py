@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from scoretrail import digest
 from scoretrail.clock import utc_text
+from scoretrail.config import BudgetSettings, ModelSettings
 from scoretrail.errors import (
     BundleError,
     FeatureViewError,
@@ -21,7 +22,6 @@ from scoretrail.errors import (
     UsageError,
 )
 from scoretrail.feature.source import load_view
-from scoretrail.feature.tensor import TensorSpec, to_tensors
 from scoretrail.feature.view import faulty_rows
 from scoretrail.model import graph as graphs
 from scoretrail.model import manifest as manifests
@@ -43,16 +43,18 @@ from scoretrail.model.manifest import (
     Training,
 )
 from scoretrail.model.scorer import OnnxScorer, engine_version
+from scoretrail.model.trees.plan import TREES
+from scoretrail.model.trees.trial import choose_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scoretrail.clock import Clock
-    from scoretrail.config import BudgetSettings
     from scoretrail.digest import Digest
     from scoretrail.feature.view import FeatureView
     from scoretrail.model.graph import Graph
     from scoretrail.model.registry import Registry
+    from scoretrail.model.scorer import Scorer
 
 BLOCK_ROWS: Final = 256
 """Rows of a call. A lone record pays for the whole block, which is padded, so a large model gets a small one."""
@@ -65,6 +67,7 @@ _PROOF_SIZES: Final = (1, 7, 1000, 10_000)
 _SEED: Final = 20131201
 """Of the permutation in the proof; any would do, a fixed one repeats."""
 _MIB: Final = 2**20
+DEFAULT_ENGINES: Final = ModelSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +98,20 @@ class Registration:
 
 
 def register(
-    registry: Registry, request: Registration, budget: BudgetSettings, clock: Clock
+    registry: Registry,
+    request: Registration,
+    budget: BudgetSettings,
+    clock: Clock,
+    engines: ModelSettings = DEFAULT_ENGINES,
 ) -> tuple[Manifest, Digest]:
     """Prove a model and publish it; return its manifest and the bundle's digest.
+
+    Args:
+        registry: where it is published.
+        request: what is asked.
+        budget: what it may cost.
+        clock: tells when.
+        engines: whether the tree kernel is tried, and on how many rows.
 
     Raises:
         ModelError, FeatureViewError, BundleError: the model or the code is refused.
@@ -142,12 +156,16 @@ def register(
         ),
         card=request.card,
     )
-    scorer = OnnxScorer(request.onnx, output, block)
+    scorer = OnnxScorer(request.onnx, output, block, draft.tensors)
     chosen = request.golden if request.golden is not None else _evenly(records, GOLDEN_ROWS)
     proven = Bundle(draft, digest.of_bytes(b""), view, scorer, repeats_bits=True)
     files = {MODEL: request.onnx, FEATURES: request.features, GOLDEN: golden_rows(proven, _golden(view, chosen))}
     files |= request.attach(proven)
-    hashed = draft.model_copy(update={"files": {name: digest.of_bytes(data) for name, data in files.items()}})
+    engine, plan = choose_engine(request.onnx, draft, features, engines)
+    files |= {} if plan is None else {TREES: plan}
+    hashed = draft.model_copy(
+        update={"engine": engine, "files": {name: digest.of_bytes(data) for name, data in files.items()}}
+    )
     check_step(registry, hashed)
     manifest = hashed.model_copy(update={"profile": _profile(hashed, files, budget)})
     return manifest, registry.publish(manifest, files)
@@ -205,7 +223,7 @@ def choose_block(model: bytes, graph: Graph, view: FeatureView, output: Output, 
     tensors = graphs.match_view(graph, view)
     fixed = block_rows(model)
     for block in dict.fromkeys((None if graph.is_trees_only else fixed, fixed)):
-        if _differences(OnnxScorer(model, output, block), tensors, features) == 0:
+        if _differences(OnnxScorer(model, output, block, tensors), features) == 0:
             return block
     raise ModelError(
         "the model's bits depend on the company a row is scored in",
@@ -214,9 +232,9 @@ def choose_block(model: bytes, graph: Graph, view: FeatureView, output: Output, 
     )
 
 
-def _differences(scorer: OnnxScorer, tensors: tuple[TensorSpec, ...], features: pa.RecordBatch) -> int:
+def _differences(scorer: Scorer, features: pa.RecordBatch) -> int:
     def score(batch: pa.RecordBatch) -> Any:  # noqa: ANN401
-        return bits_of(scorer.score_batch(to_tensors(batch, tensors)))
+        return bits_of(scorer.score_features(batch))
 
     reference = score(features)
     different = 0

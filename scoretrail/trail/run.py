@@ -77,6 +77,8 @@ class WorkMessage:
     tally: str | None = None
     """What was counted in the bins of the bundle's baseline; None where it has none. Deflated JSON in base64: see
     :meth:`scoretrail.monitor.tally.Tally.to_text`."""
+    engine: str = "onnxruntime"
+    """What scored: ``trees``, the tree kernel, or ``onnxruntime``. Both give the same bits."""
 
     def to_bytes(self) -> bytes:
         """Return the message as canonical JSON."""
@@ -140,7 +142,7 @@ class ScoringRun:
     code: dict[str, Any]
     """scoretrail, commit, lock_sha256, distribution_sha256."""
     environment: dict[str, Any]
-    """python, onnxruntime, pyarrow, machine, cpu, host, spark, repeats_bits."""
+    """python, onnxruntime, pyarrow, machine, cpu, host, spark, repeats_bits, engines."""
     seconds: dict[str, float]
     """By stage, and in all."""
     rows_per_s: float

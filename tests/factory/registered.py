@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scoretrail import digest
-from scoretrail.config import BudgetSettings
+from scoretrail.config import BudgetSettings, ModelSettings
 from scoretrail.feature.source import load_view
 from scoretrail.model import graph as graphs
 from scoretrail.model.bundle import Bundle
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PROOF_ROWS", "Registered", "load_example", "open_registry", "register_example", "request"]
 
+REFERENCE = ModelSettings(engine="onnxruntime")
+"""Tests of the tree kernel have registrations of their own (tests/unit/scoretrail/model/trees)."""
 PROOF_ROWS = 600
 """Enough for every proof to mean something, few enough for a unit test."""
 
@@ -54,17 +56,20 @@ def request(chosen: Example, version: str = "1.0.0", **changes: Any) -> Registra
     )
 
 
-def register_example(chosen: Example, root: Path, version: str = "1.0.0", **changes: Any) -> Registered:
+def register_example(
+    chosen: Example, root: Path, version: str = "1.0.0", engines: ModelSettings = REFERENCE, **changes: Any
+) -> Registered:
     """Register an example with every proof (2-3 s: a fresh process measures it) and make it the champion.
 
     Args:
         chosen: one of :mod:`tests.factory.example`.
         root: the registry's folder; several examples may share it.
         version: MAJOR.MINOR.PATCH.
+        engines: whether the tree kernel is tried.
         changes: fields of :class:`~scoretrail.model.registration.Registration` that differ.
     """
     registry = open_registry(root)
-    manifest, _ = register(registry, request(chosen, version, **changes), BudgetSettings(), NOW)
+    manifest, _ = register(registry, request(chosen, version, **changes), BudgetSettings(), NOW, engines)
     registry.move_alias(manifest.name, "champion", version)
     return Registered(root, registry, manifest, registry.resolve(f"models:/{manifest.name}@champion"))
 
@@ -89,5 +94,5 @@ def load_example(chosen: Example, **changes: Any) -> Bundle:
         "block": None if graph.is_trees_only else block_rows(chosen.onnx),
     }
     manifest = bare_manifest(**(fields | changes))
-    scorer = OnnxScorer(chosen.onnx, output, manifest.block)
+    scorer = OnnxScorer(chosen.onnx, output, manifest.block, manifest.tensors)
     return Bundle(manifest, digest.of_bytes(manifest.to_bytes()), view, scorer, repeats_bits=True)

@@ -69,7 +69,9 @@ def test_without_blocks_linear_models_do_differ() -> None:
     for name in LINEAR:
         proper = load_example(example.ALL[name]())
         assert proper.manifest.block == 1024
-        free = replace(proper, scorer=OnnxScorer(example.ALL[name]().onnx, proper.manifest.output, None))
+        free = replace(
+            proper, scorer=OnnxScorer(example.ALL[name]().onnx, proper.manifest.output, None, proper.manifest.tensors)
+        )
         features = features_of(proper)
         whole = bits_of(free.raw_scores(features))[:1_000]
         differing += int((in_batches(free, features.slice(0, 1_000), 1) != whole).any(axis=1).sum())

@@ -13,7 +13,8 @@ HOMES = {
     "evidently": {"scoretrail.monitor.report"},
     "deltalake": {"scoretrail.table"},
     "obstore": {"scoretrail.storage"},
-    "onnx": {"scoretrail.model.graph"},
+    "llvmlite": {"scoretrail.model.trees.jit"},
+    "onnx": {"scoretrail.model.graph", "scoretrail.model.trees.cut"},
     "onnxruntime": {"scoretrail.model.scorer"},
     "kafka": {
         "jobs.services.topics",
@@ -41,7 +42,13 @@ FOREIGN_TO_CORE = {
 #: Loaded by what publishes, registers or describes, never by what scores.
 LOADED_IN = {
     "deltalake": {"scoretrail.table"},
-    "onnx": {"scoretrail.model.graph", "scoretrail.model.registration"},
+    "onnx": {
+        "scoretrail.model.graph",
+        "scoretrail.model.registration",
+        "scoretrail.model.trees.cut",
+        "scoretrail.model.trees.planning",
+        "scoretrail.model.trees.trial",
+    },
 }
 
 CORE = modules("scoretrail")

@@ -39,7 +39,7 @@ def picture(table: str, run_id: str, registry: Registry, settings: Settings) -> 
         table: the scored table's URI.
         run_id: a run that scored something, whether it is published or held.
         registry: finds the bundle.
-        settings: storage access and ``model.bits``.
+        settings: storage access, ``model.bits`` and ``model.engine``.
 
     Raises:
         TrailError: the run scored nothing.
@@ -62,7 +62,7 @@ def picture(table: str, run_id: str, registry: Registry, settings: Settings) -> 
             where=run.model["location"],
             fix="register the model with --training-data",
         )
-    bundle = open_once(resolved.files, settings.model.bits)
+    bundle = open_once(resolved.files, settings.model.bits, settings.model.engine)
     reference = pq.read_table(pa.BufferReader(resolved.files[SAMPLE]))
     columns = watched(bundle.view, bundle.manifest)
     page = report.render(

@@ -162,6 +162,7 @@ def environment_facts(spark: str, messages: Sequence[WorkMessage]) -> dict[str, 
         "hosts": sorted({message.host for message in messages}),
         "spark": spark,
         "repeats_bits": all(message.repeats_bits for message in messages),
+        "engines": sorted({message.engine for message in messages}),
     }
 
 

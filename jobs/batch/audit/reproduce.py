@@ -86,7 +86,7 @@ def reproduce(
         table: the scored table.
         run_id: a published run.
         registry: where the bundle is found if it is no longer where the run found it.
-        settings: storage access and ``model.bits``.
+        settings: storage access, ``model.bits`` and ``model.engine``.
         progress: is told of rows.
         sample: pieces of work to look at, spread evenly; None looks at all.
         input_root: where the input lies today, if it moved.
@@ -106,7 +106,7 @@ def reproduce(
             expected=run.model["bundle_sha256"],
             got=resolved.digest,
         )
-    bundle = open_once(resolved.files, settings.model.bits)
+    bundle = open_once(resolved.files, settings.model.bits, settings.model.engine)
     messages = spread(store.messages(run_id, run.work), sample)
     context = context_of(run, store, options)
     if input_root is not None:

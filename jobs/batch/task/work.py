@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from jobs.batch.input.predicate import Predicate
     from jobs.batch.plan.plan import Work
     from scoretrail.model.bundle import Bundle, BundleFiles
+    from scoretrail.model.engine import EngineChoice
     from scoretrail.monitor.tally import Gatherer
     from scoretrail.scoring import Rejected, Scored
 
@@ -66,6 +67,7 @@ class WorkContext:
     scored_at: str
     role: str
     bits: Literal["exact", "platform"]
+    engine: EngineChoice = "auto"
     root: str
     table: str
     rejects: str
@@ -85,7 +87,7 @@ def score_work(work: Work, context: WorkContext, files: BundleFiles) -> WorkMess
         ScoretrailError: the input, the bundle or the storage is not as it must be; nothing of this attempt is left.
     """
     started = time.monotonic()
-    bundle = open_once(files, context.bits)
+    bundle = open_once(files, context.bits, context.engine)
     attempt = secrets.token_hex(4)
     outputs = _Outputs(bundle, work, context, attempt)
     try:
@@ -112,6 +114,7 @@ def score_work(work: Work, context: WorkContext, files: BundleFiles) -> WorkMess
         predictions=predictions,
         rejects=rejects,
         repeats_bits=bundle.repeats_bits,
+        engine=bundle.engine.name,
         host=host_name(),
         attempt=attempt,
         seconds=round(time.monotonic() - started, 4),

@@ -307,7 +307,7 @@ def _view(registry: Registry, uri: str | None, settings: Settings) -> FeatureVie
         raise ConfigurationError(
             "no challenger is named", where="challenger.model", expected="models:/NAME@ALIAS", fix="--model"
         )
-    return open_bundle(registry.resolve(uri).files, settings.model.bits).view
+    return open_bundle(registry.resolve(uri).files, settings.model.bits, settings.model.engine).view
 
 
 def _entries(report: dict[str, digest.Json]) -> list[dict[str, digest.Json]]:

@@ -45,7 +45,8 @@ class StreamRun:
     group: str
     input: tuple[str, ...]
     model: dict[str, Any]
-    """uri, location, name, version, role, alias_no, bundle_sha256, model_sha256, score_digest, repeats_bits."""
+    """uri, location, name, version, role, alias_no, bundle_sha256, model_sha256, score_digest, repeats_bits,
+    engine."""
     offsets: dict[str, int]
     """Of a switch: the first offset that the model scored, of the partitions in its first transaction."""
     settings: dict[str, Any]
@@ -129,6 +130,7 @@ def _model(served: ServedBundle) -> dict[str, Any]:
         "model_sha256": manifest.files[MODEL],
         "score_digest": manifest.score_digest,
         "repeats_bits": served.bundle.repeats_bits,
+        "engine": served.bundle.engine.name,
         "allowed_versions": sorted(served.pinned),
     }
 

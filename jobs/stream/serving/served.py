@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scoretrail.clock import Clock
     from scoretrail.digest import Digest
     from scoretrail.model.bundle import Bundle
+    from scoretrail.model.engine import EngineChoice
     from scoretrail.model.registry import Registry, ResolvedBundle
 
 _RETRY_FAILED_S: Final = 30.0
@@ -65,6 +66,7 @@ class ServedPolicy:
     name: str
     alias: str
     bits: Literal["exact", "platform"] = "exact"
+    engine: EngineChoice = "auto"
     poll_s: float = 0.5
     allowed_versions: tuple[str, ...] = ()
 
@@ -132,7 +134,7 @@ class Served(Generic[H]):
         policy = self._policy
         for version in policy.allowed_versions:
             resolved = self._registry.resolve(f"{_PREFIX}{policy.name}/{version}")
-            self._pinned[version] = open_bundle(resolved.files, policy.bits)
+            self._pinned[version] = open_bundle(resolved.files, policy.bits, policy.engine)
         seen = self._registry.newest_number(policy.name)
         self._current = self._load()
         self._seen = seen
@@ -205,7 +207,7 @@ class Served(Generic[H]):
                 break
         else:
             raise ConflictError(f"alias {alias!r} of {name} moves faster than it can be read")
-        bundle = open_bundle(resolved.files, self._policy.bits)
+        bundle = open_bundle(resolved.files, self._policy.bits, self._policy.engine)
         served = ServedBundle(record.number, resolved, bundle, self._pinned)
         serving = Serving(served, self._make_handler(served))
         log.get().info(

@@ -13,7 +13,6 @@ import pytest
 
 from scoretrail import digest
 from scoretrail.errors import BundleError, PlatformError, SchemaMismatchError
-from scoretrail.feature.tensor import to_tensors
 from scoretrail.model import bundle as bundles
 from scoretrail.model.bundle import (
     GOLDEN_SCORE,
@@ -44,9 +43,7 @@ def test_a_bundle_is_opened_from_bytes_with_everything_it_needs(registered_linea
     table = golden(files)
     features, _ = opened.view.derive(opened.view.prepare(table.combine_chunks().to_batches()[0])[0])
     np.testing.assert_array_equal(opened.raw_scores(features)[:, 1], table[f"{GOLDEN_SCORE}1"].to_numpy())
-    np.testing.assert_array_equal(
-        opened.raw_scores(features), opened.scorer.score_batch(to_tensors(features, opened.manifest.tensors))
-    )
+    np.testing.assert_array_equal(opened.raw_scores(features), opened.scorer.score_features(features))
 
 
 def test_the_files_that_score_are_enough(registered_linear: Registered) -> None:

@@ -106,6 +106,7 @@ def test_the_output_says_how_a_score_becomes_a_decision() -> None:
         "- a score outside of 0 to 1 is rejected",
         "- capped to -∞ to 0.99",
         "- called with any number of rows at a time",
+        "- scored by onnxruntime: registered before there was another engine",
     ]
 
 
@@ -116,6 +117,7 @@ def test_a_regressor_has_neither_classes_nor_a_threshold() -> None:
         "- task: regression",
         "- a score outside of all finite values is rejected",
         "- called with 256 rows at a time",
+        "- scored by onnxruntime: registered before there was another engine",
     ]
 
 

@@ -17,6 +17,7 @@ from scoretrail.model.manifest import (
     MODEL,
     Abstention,
     Card,
+    EngineProof,
     Guards,
     Manifest,
     Metric,
@@ -67,6 +68,7 @@ DECIDING: list[tuple[str, Any]] = [
 ]
 
 PACKAGING: list[tuple[str, Any]] = [
+    ("engine", EngineProof(name="trees", reason="the same bits", aimed_rows=1_000_000)),
     ("name", "other"),
     ("version", "1.0.1"),
     ("created_at", "2014-01-01T00:00:00.000000Z"),

@@ -53,14 +53,14 @@ def test_every_row_gets_its_score_in_order_in_blocks_of_any_size(rows: int, bloc
 def test_every_call_has_exactly_the_blocks_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = OnnxScorer(sigmoid_network(), NUMBER, 256)
     seen: list[int] = []
-    session = scorer._session
+    session = scorer._session._session
 
     class Watched:
         def run(self, names: list[str], tensors: dict[str, Any]) -> Any:
             seen.append(len(tensors["matrix"]))
             return session.run(names, tensors)
 
-    monkeypatch.setattr(scorer, "_session", Watched())
+    monkeypatch.setattr(scorer._session, "_session", Watched())
     for rows in (1, 256, 600):
         scorer.score_batch(matrix(rows))
 
@@ -248,7 +248,7 @@ def test_zipmap_scores_come_in_the_order_of_the_contracts_classes(
     output = Output(task="multiclass", name="scores", form="zipmap", classes=classes)
     given = matrix(6, 3)
 
-    assert len({*OnnxScorer(zipmap(**labels), output, None)._session.run(["scores"], given)[0][0]}) == 3
+    assert len({*OnnxScorer(zipmap(**labels), output, None)._session._session.run(["scores"], given)[0][0]}) == 3
     scores = OnnxScorer(zipmap(**labels), output, block).score_batch(given)
     turned = Output(task="multiclass", name="scores", form="zipmap", classes=classes[::-1])
 

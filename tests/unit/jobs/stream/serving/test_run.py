@@ -15,6 +15,7 @@ from jobs.stream.serving.run import RunWriter
 from scoretrail import digest, log
 from scoretrail.config import load
 from scoretrail.errors import StorageError
+from scoretrail.model.engine import REFERENCE
 from scoretrail.storage import Storage
 from tests.factory.bare import NOW, bare_manifest
 
@@ -27,7 +28,7 @@ def served_of(alias_no: int = 1) -> Any:
         manifest=bare_manifest(),
         digest="0" * 64,
     )
-    bundle = SimpleNamespace(digest=resolved.digest, repeats_bits=True)
+    bundle = SimpleNamespace(digest=resolved.digest, repeats_bits=True, engine=REFERENCE)
     return SimpleNamespace(alias_no=alias_no, resolved=resolved, bundle=bundle, pinned={})
 
 

@@ -49,7 +49,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
     """Version -> what its load raises."""
     failures: dict[str, Exception] = {}
 
-    def load(files: Mapping[str, bytes], bits: str) -> Any:
+    def load(files: Mapping[str, bytes], bits: str, engine: str) -> Any:
         for version, error in failures.items():
             if f'"version":"{version}"'.encode() in files[MANIFEST]:
                 raise error
