@@ -22,8 +22,8 @@ from jobs.batch.audit.picture import picture
 from jobs.batch.audit.reproduce import reproduce
 from jobs.batch.audit.verify import verify
 from jobs.batch.spark.engine import SparkEngine
-from jobs.command.drift import show_verdict
 from jobs.command.trail import trail
+from jobs.command.verdict import show_verdict
 from scoretrail.errors import DifferenceError, TrailError
 from scoretrail.model.registry import CHAMPION
 from scoretrail.monitor import performance
@@ -149,7 +149,7 @@ def _drift(stage: Stage, month: BatchOutcome, day: BatchOutcome) -> None:
         verdict = store.verdict(outcome.run_id)
         if verdict is None:
             raise TrailError("there is no verdict on the run", where=store.uri, got=outcome.run_id)
-        show_verdict(invocation, name, verdict)
+        show_verdict(invocation.terminal, name, verdict)
     _, place = picture(TABLE, day.run_id, invocation.registry, invocation.settings)
     stage.tell(f"Evidently's page of a sample: {place}")
 

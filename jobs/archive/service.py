@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from jobs.archive.archiver import Archiver, ArchiverPolicy
+from jobs.archive.counting import WindowCounter
+from jobs.archive.judgement import DayJudge
+from jobs.archive.keeping import WindowKeeper
 from jobs.archive.row import RowMaker
 from jobs.archive.store import ArchiveStore, StorePolicy, TopicIdentity
+from jobs.archive.window_table import WindowTable
 from jobs.stream.kafka.cluster import KafkaCluster
 from jobs.stream.kafka.reader import KafkaReader
 from jobs.stream.operation.journal import take_over_client
@@ -58,19 +62,23 @@ def archive(
     keep_pandas_out()
     take_over_client()
     topic = settings.stream.predictions
-    maker = RowMaker(registry.resolve(request.model, settings.storage.plain()).manifest)
+    options = settings.storage.plain()
+    counter = WindowCounter(registry, options)
+    maker = RowMaker(registry.resolve(request.model, options).manifest)
     with KafkaReader(settings.kafka, [topic], f"{settings.stream.app}-archive") as reader:
         store = ArchiveStore(
-            OutputTable(archive_uri(settings), settings.storage.plain()),
+            OutputTable(archive_uri(settings), options),
             maker,
             _identity(settings, topic),
             StorePolicy(
                 row_group_rows=settings.batch.row_group_rows,
                 target_bytes=settings.archive.target_mib * MIB,
                 retention_days=settings.batch.retention_days,
-                options=settings.storage.plain(),
+                options=options,
             ),
+            counter,
         )
+        windows = _keeper(settings, store.table.uri, counter, clock)
         policy = ArchiverPolicy(
             commit_rows=settings.archive.commit_rows,
             commit_s=settings.archive.commit_s,
@@ -80,6 +88,7 @@ def archive(
         ends = reader.ends() if request.once else None
         while not stopping.asked:
             archiver.turn()
+            windows.turn()
             if ends is not None and all(at >= ends[partition] for partition, at in reader.positions().items()):
                 break
         for _ in range(_ATTEMPTS):
@@ -87,8 +96,21 @@ def archive(
                 break
         else:
             raise ConflictError("other archivers were faster again and again", where=store.table.uri)
+    windows.keep()
     stopping.done()
     return archiver.totals
+
+
+def _keeper(settings: Settings, archive: str, counter: WindowCounter, clock: Clock) -> WindowKeeper:
+    options = settings.storage.plain()
+    table = WindowTable(archive, options)
+    return WindowKeeper(
+        table,
+        DayJudge(table, counter, settings.drift, options),
+        clock,
+        retention_days=settings.batch.retention_days,
+        merge=(settings.archive.compact_commits, settings.archive.target_mib * MIB),
+    )
 
 
 def archive_uri(settings: Settings, given: str | None = None) -> str:

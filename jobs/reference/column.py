@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from jobs.archive.window_table import COLUMNS
 from jobs.reference.page import page, table
 from scoretrail.feature.schema import TIMESTAMP, FaultCode
 from scoretrail.model.manifest import Manifest, Output
@@ -53,6 +54,10 @@ Shown for a binary classifier whose entity key is `ENTITY_KEY` and whose event t
 them. *Never null* is what the [data contract](../../contracts/flight-delay.odcs.yaml) promises; Delta's own `NOT
 NULL` is not used, for it would raise the table's writer protocol.
 """
+_WINDOWS: Final = """What was counted of a stream's archive, beside it, under its name with `_windows`
+([Watch for drift](../how-to/watch-for-drift.md#a-stream)).
+
+"""
 
 
 def tables_page(view: FeatureView) -> str:
@@ -73,6 +78,7 @@ def tables_page(view: FeatureView) -> str:
         "case with underscores, type `double`. `score` is then the highest of them. For a regressor `label` is null.",
         "## Rejects\n\n" + _columns(reject_columns(manifest, partition)),
         "Values of features are never among them: they stay where the input is.",
+        "## Windows\n\n" + _WINDOWS + _columns(COLUMNS),
         "## Reasons\n\n" + table(("reason", "meaning"), [(f"`{code}`", REASONS[code]) for code in FaultCode]),
     )
 

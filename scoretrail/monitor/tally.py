@@ -149,7 +149,8 @@ class Gatherer:
         """
         self._baseline = baseline
         pairs = tuple(columns)
-        self._watched = tuple(one for one, _ in pairs)
+        self.watched = tuple(one for one, _ in pairs)
+        self._place = {(one.group, one.name): i for i, one in enumerate(self.watched)}
         self._bins = tuple(bins for _, bins in pairs)
         self._counts = [Counts(0, (0,) * bins.size) for bins in self._bins]
         self._first_us: int | None = None
@@ -162,10 +163,20 @@ class Gatherer:
             batch: the rows that were given to :func:`scoretrail.scoring.score_batch`, before validation.
             scored: what came of them.
         """
-        for i, (one, column) in enumerate(columns_of(self._watched, batch, scored)):
-            self._counts[i] += count(one, self._bins[i], column)
-        if len(scored.rows):
-            times = scored.event_time.cast(pa.int64()).to_numpy()
+        self.count(columns_of(self.watched, batch, scored), scored.event_time)
+
+    def count(self, columns: Iterable[tuple[Watched, pa.Array]], event_time: pa.Array) -> None:
+        """Count columns; of what is watched and not among them nothing is known afterwards.
+
+        Args:
+            columns: some of :attr:`watched`, each with its values.
+            event_time: of the scored rows, in microseconds, UTC.
+        """
+        for one, column in columns:
+            place = self._place[one.group, one.name]
+            self._counts[place] += count(one, self._bins[place], column)
+        if len(event_time):
+            times = event_time.cast(pa.int64()).to_numpy()
             self._first_us = either(min, self._first_us, int(times.min()))
             self._last_us = either(max, self._last_us, int(times.max()))
 

@@ -1,0 +1,58 @@
+"""Keeps the table of windows up with the archive, from time to time: copies, judges the days that are over, merges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from jobs.archive.judgement import DayJudge
+from scoretrail import log
+from scoretrail.errors import ScoretrailError
+
+if TYPE_CHECKING:
+    from jobs.archive.window_table import WindowTable
+    from scoretrail.clock import Clock
+
+_EVERY_S: Final = 300.0
+"""What is not copied lies in the archive's log and is lost by nobody; each copy is a commit and a small file."""
+
+
+class WindowKeeper:
+    """Keeps the windows of one archive."""
+
+    def __init__(
+        self, table: WindowTable, judge: DayJudge, clock: Clock, *, retention_days: int, merge: tuple[int, int]
+    ) -> None:
+        """Begin: the first turn copies.
+
+        Args:
+            table: the windows.
+            judge: judges days.
+            clock: measures durations.
+            retention_days: how long the table's log is kept.
+            merge: after how many copies small files are merged (0 never), and up to how many bytes.
+        """
+        self._table = table
+        self._judge = judge
+        self._clock = clock
+        self._retention_days = retention_days
+        self._merge = merge
+        self._copies = 0
+        self._next = clock.monotonic()
+
+    def turn(self) -> None:
+        """Keep the windows if it is time."""
+        if self._clock.monotonic() >= self._next:
+            self.keep()
+
+    def keep(self) -> None:
+        """Copy what was counted and judge what is over; nothing about drift may stop the archive."""
+        try:
+            touched = self._table.copy(self._retention_days)
+            self._judge.judge(touched)
+            self._copies += bool(touched)
+            every, target_bytes = self._merge
+            if touched and every and not self._copies % every:
+                self._table.compact(target_bytes)
+        except ScoretrailError as error:
+            log.get().warning(log.WINDOWS_LEFT, table=self._table.table.uri, error=error.what)
+        self._next = self._clock.monotonic() + _EVERY_S
