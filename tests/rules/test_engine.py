@@ -19,7 +19,7 @@ HOMES = {
         "jobs.services.topics",
         *(f"jobs.stream.kafka.{name}" for name in ("broker", "cluster", "connection", "reader")),
     },
-    "prometheus_client": {"jobs.stream.operation.metrics"},
+    "prometheus_client": {"jobs.metrics.exposition"},
     "redis": {"scoretrail.feature.online_redis"},
     "sqlglot": {"jobs.batch.input.predicate"},
 }
