@@ -12,9 +12,11 @@ from jobs.archive.keeping import WindowKeeper
 from jobs.archive.row import RowMaker
 from jobs.archive.store import ArchiveStore, StorePolicy, TopicIdentity
 from jobs.archive.window_table import WindowTable
+from jobs.metrics.textfile import Textfiles
 from jobs.stream.kafka.cluster import KafkaCluster
 from jobs.stream.kafka.reader import KafkaReader
 from jobs.stream.operation.journal import take_over_client
+from scoretrail.clock import utc_text
 from scoretrail.config import MIB
 from scoretrail.errors import ConfigurationError, ConflictError, UsageError
 from scoretrail.feature.lean import keep_pandas_out
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobs.archive.archiver import ArchiverTotals
+    from jobs.archive.judgement import JudgedSpan
     from jobs.stream.operation.stopping import Stopping
     from scoretrail.clock import Clock
     from scoretrail.config import Settings
@@ -54,13 +57,14 @@ def archive(
     Raises:
         ConflictError: other archivers were faster again and again.
         UsageError: no table is named.
-        ConfigurationError: there is no topic.
+        ConfigurationError: there is no topic, or metrics cannot be written where they are to be.
         OffsetError: retention was faster than the archive.
         OutputTableError: there is another table, or a prediction does not fit it.
         RetryLaterError: brokers or storage are away; the same command goes on.
     """
     keep_pandas_out()
     take_over_client()
+    Textfiles(settings.metrics).check()
     topic = settings.stream.predictions
     options = settings.storage.plain()
     counter = WindowCounter(registry, options)
@@ -110,7 +114,27 @@ def _keeper(settings: Settings, archive: str, counter: WindowCounter, clock: Clo
         clock,
         retention_days=settings.batch.retention_days,
         merge=(settings.archive.compact_commits, settings.archive.target_mib * MIB),
+        tell=_teller(settings, archive, counter, clock),
     )
+
+
+def _teller(settings: Settings, archive: str, counter: WindowCounter, clock: Clock) -> Callable[[JudgedSpan], None]:
+    """Return what tells Prometheus of a day of the stream."""
+    textfiles = Textfiles(settings.metrics)
+
+    def tell(judged: JudgedSpan) -> None:
+        span = judged.span
+        model = counter.model(span.model_name, span.model_version, span.bundle_sha256)
+        textfiles.tell_verdict(
+            judged.verdict.to_json(),
+            utc_text(clock.now()),
+            model=span.model_name,
+            role=span.role,
+            output=archive,
+            owner="" if model is None else model.manifest.card.owner,
+        )
+
+    return tell
 
 
 def archive_uri(settings: Settings, given: str | None = None) -> str:

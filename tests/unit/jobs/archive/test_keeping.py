@@ -79,3 +79,23 @@ def test_what_goes_wrong_is_said_and_tried_again(stage: Windowed, capsys: pytest
     in_its_place.unlink()
     kept.keep()
     assert rows(stage) == 1
+
+
+def test_what_is_said_of_the_newest_day_is_told(stage: Windowed) -> None:
+    table, told = stage.windows, []
+    judge = DayJudge(table, stage.counter, SETTINGS, {})
+    kept = WindowKeeper(
+        table,
+        judge,
+        Hand(),  # type: ignore[arg-type]
+        retention_days=RETENTION_DAYS,
+        merge=(0, 0),
+        tell=lambda judged: told.append(judged.span.start),
+    )
+    stage.score(readings(600, days=3))
+    kept.keep()
+    assert told == sorted(told)
+    assert len(told) == 2
+    stage.score(readings(5, 4, days=1))
+    kept.keep()
+    assert len(told) == 2, "a day of last week was told of"
