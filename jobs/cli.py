@@ -22,6 +22,7 @@ from jobs.command import (
     drift,
     erase,
     features,
+    labels,
     model,
     redrive,
     register,
@@ -57,6 +58,7 @@ app.add_typer(batch.app, name="batch")
 app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
 app.add_typer(drift.app, name="drift")
+app.add_typer(labels.app, name="labels")
 stream.app.add_typer(redrive.app)
 stream.app.add_typer(stream_verify.app)
 stream.app.add_typer(archive.app)

@@ -21,6 +21,7 @@ from scoretrail.setting import (
     ArchiveSettings,
     ChallengerSettings,
     KafkaSettings,
+    LabelsSettings,
     OnlineSettings,
     Section,
     ServicesSettings,
@@ -172,6 +173,7 @@ class Settings(BaseSettings):
     stream: StreamSettings = StreamSettings()
     challenger: ChallengerSettings = ChallengerSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    labels: LabelsSettings = LabelsSettings()
     online: OnlineSettings = OnlineSettings()
     services: ServicesSettings = ServicesSettings()
     log: LogSettings = LogSettings()

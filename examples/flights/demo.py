@@ -1,4 +1,4 @@
-"""The demo: real flights from raw files to scores with a trail, in batch and as a stream, in the commands' own code."""
+"""The demo: real flights from raw files to scores with a trail, in batch and as a stream, and how good they were."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from examples.flights.prepare import PreparedFlights, prepare
 from examples.flights.register import CHALLENGER, MODEL_NAME, provenance, register_models
 from examples.flights.stage import HOME, Stage, scoring
 from examples.flights.train import SEED, train
+from examples.flights.truth import KNOWN_AT, OUTCOME, SEGMENTS, write_truth
 from jobs.batch.audit.picture import picture
 from jobs.batch.audit.reproduce import reproduce
 from jobs.batch.audit.verify import verify
 from jobs.batch.spark.engine import SparkEngine
+from jobs.command.labels import show_join
 from jobs.command.trail import trail
 from jobs.command.verdict import show_verdict
+from jobs.labels.join import JoinRequest, LabelJoining
 from scoretrail.errors import DifferenceError, TrailError
 from scoretrail.model.registry import CHAMPION
 from scoretrail.monitor import performance
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from jobs.command.invocation import Invocation
 
 TABLE: Final = str(HOME / "scored")
+LABELLED: Final = str(HOME / "labelled")
+TRUTH: Final = HOME / "outcomes" / "flights.parquet"
 DAY: Final = "ds=2013-12-24"
 """A day that is scored on its own."""
 
@@ -52,7 +57,7 @@ def run(invocation: Invocation, *, whole_month: bool = False) -> None:
     """
     started = time.perf_counter()
     stage = Stage(invocation, SparkEngine(invocation.settings.spark, "scoretrail demo"))
-    for table in (TABLE, live.TABLE):
+    for table in (TABLE, LABELLED, live.TABLE):
         for left in (table, f"{table}_rejects"):
             shutil.rmtree(left, ignore_errors=True)
     try:
@@ -67,6 +72,7 @@ def run(invocation: Invocation, *, whole_month: bool = False) -> None:
         same = live.run(stage, prepared, whole_month=whole_month)
     finally:
         stage.engine.stop()
+    _performance(stage)
     stage.tell(f"done in {time.perf_counter() - started:.0f} s")
     invocation.terminal.result(
         {"run_id": first.run_id, "table": TABLE, "rows_scored": first.rows_scored, "events_scored_alike": same}
@@ -76,6 +82,7 @@ def run(invocation: Invocation, *, whole_month: bool = False) -> None:
         f"scoretrail runs show {first.run_id} --table {TABLE}",
         f"scoretrail runs reproduce {first.run_id} --table {TABLE}",
         f"scoretrail trail {TABLE} flight_id={shlex.quote(flight)}",
+        f"scoretrail labels report --output {LABELLED}",
         f"scoretrail model show {live.MODEL}",
     )
 
@@ -199,3 +206,28 @@ def _trail(stage: Stage) -> str:
     stage.begin("One row's trail", f"scoretrail trail {TABLE} flight_id={shlex.quote(flight)}")
     trail(stage.invocation, TABLE, f"flight_id={flight}")
     return flight
+
+
+def _performance(stage: Stage) -> None:
+    words = ["scoretrail", "labels", "join", "--predictions", TABLE, "--predictions", live.ARCHIVE]
+    words += ["--outcomes", str(TRUTH.parent), "--label", OUTCOME, "--known-at", KNOWN_AT]
+    words += [word for name in SEGMENTS for word in ("--segment", name)] + ["--output", LABELLED]
+    command = shlex.join(words)
+    stage.begin("The flights have landed: join what became of them to batch and stream, and judge performance", command)
+    stage.tell(f"{write_truth(TRUTH):,} of December's flights have a known outcome")
+    invocation = stage.invocation
+    request = JoinRequest(
+        predictions=(TABLE, live.ARCHIVE),
+        outcomes=str(TRUTH.parent),
+        label=OUTCOME,
+        known_at=KNOWN_AT,
+        output=LABELLED,
+        segments=SEGMENTS,
+        window_days=invocation.settings.labels.window_days,
+        command=command,
+    )
+    progress = invocation.terminal.progress()
+    show_join(
+        invocation.terminal,
+        LabelJoining(request, invocation.registry, invocation.settings, invocation.clock, progress).run(),
+    )
