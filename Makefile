@@ -10,7 +10,7 @@ WITH_JAVA := JAVA_HOME=$$(sh scripts/java_home.sh) && export JAVA_HOME &&
 # More arguments for pytest: make test PYTEST_ARGS="-k plan -x"
 PYTEST_ARGS ?=
 # Tests run in so many processes, each with a Spark, a Kafka and a Valkey of its own; 0 is all in one.
-WORKERS ?= 3
+WORKERS ?= 2
 IN_PARALLEL = -n $(WORKERS) --dist loadgroup
 # More arguments for the benchmark: make bench-batch BENCH_ARGS="--rows 400000 --pairs 1 --small-files 500"
 BENCH_ARGS ?=

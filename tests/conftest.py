@@ -12,6 +12,9 @@ pytest_plugins = ("tests.factory.fixture", "tests.factory.services")
 
 TESTS = Path(__file__).parent
 
+#: Tests of the core, which is what coverage is measured of.
+COVERING = (TESTS.parent / "scoretrail", TESTS / "contract", TESTS / "property", TESTS / "unit" / "scoretrail")
+
 #: A test in one of these folders carries the folder's marker.
 MARKER_OF_FOLDER = {"integration": "integration", "chaos": "chaos"}
 
@@ -57,6 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if uses_kafka(item):
                 for mark in LEFT_SOCKETS:
                     item.add_marker(mark)
+        if not covers(item):
+            item.add_marker(pytest.mark.no_cover)
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
@@ -69,6 +74,14 @@ def group_of(item: pytest.Item) -> str:
         if item.path.is_relative_to(TESTS / folder):
             return folder
     return item.path.relative_to(TESTS.parent).as_posix()
+
+
+def covers(item: pytest.Item) -> bool:
+    """Tell whether a test counts for coverage: a test of another thing, that runs a line of the core, proves nothing of it.
+
+    Following every line takes two fifths of their time, which the others are spared.
+    """
+    return any(item.path.is_relative_to(folder) for folder in COVERING)
 
 
 def uses_kafka(item: pytest.Item) -> bool:

@@ -15,6 +15,7 @@ from jobs.labels.matching import Counts, Day, match
 from jobs.labels.outcomes import OutcomeColumns, Outcomes
 from jobs.labels.predictions import Predictions
 from jobs.labels.store import LabelStore
+from jobs.metrics.textfile import Textfiles
 from scoretrail import digest, log
 from scoretrail.clock import utc_text
 from scoretrail.errors import OutputTableError, UsageError
@@ -63,6 +64,7 @@ class LabelJoining:
         self._request = request
         self._bundles = Bundles(registry)
         self._settings = settings
+        self._textfiles = Textfiles(settings.metrics)
         self._options = settings.storage.plain()
         self._clock = clock
         self._progress = progress
@@ -76,7 +78,9 @@ class LabelJoining:
             OutputTableError: a table is not what it must be.
             BundleError, RegistryError: a bundle is not in the registry, or is no binary classifier.
             ConflictError: another join was faster.
+            ConfigurationError: metrics cannot be written where they are to be.
         """
+        self._textfiles.check()
         now = self._clock.now()
         join_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(_SUFFIX_BYTES)}"
         joins = JoinStore(normalise_uri(self._request.output), self._options)
@@ -108,6 +112,8 @@ class LabelJoining:
             performance=tuple(performance),
         )
         joins.write(record)
+        owners = {one.name: one.card.owner for one in self._bundles.manifests.values()}
+        self._textfiles.tell_labels(record.to_json(), output=store.table.uri, owners=owners)
         log.get().info(log.LABELS_JOINED, join_id=join_id, status=record.status, level=record.level, **counts.rows)
         return record
 

@@ -503,3 +503,15 @@ def test_two_joins_at_the_same_moment_leave_every_row_once(truth: Truth) -> None
     assert all(error is None or isinstance(error, ConflictError) for error in errors), errors
     assert [row["parcel_id"] for row in truth.rows()] == ["a", "b", "c"]
     assert truth.join().status == "unchanged"
+
+
+def test_prometheus_is_told(truth: Truth, tmp_path: Path) -> None:
+    folder = tmp_path / "textfiles"
+    folder.mkdir()
+    truth.arrive([label("a"), label("b", "0", at(hour=13))])
+    truth.joining(settings={"metrics.textfile_folder": str(folder)}).run()
+    (file,) = folder.iterdir()
+    text = file.read_text(encoding="utf-8")
+    assert 'owner="' in text
+    assert "scoretrail_labels_last_join_timestamp_seconds{" in text
+    assert str(truth.table().uri) in text
