@@ -77,7 +77,7 @@ def group_of(item: pytest.Item) -> str:
 
 
 def covers(item: pytest.Item) -> bool:
-    """Tell whether a test counts for coverage: a test of another thing, that runs a line of the core, proves nothing of it.
+    """Tell whether a test counts for coverage: one of another thing that runs a line of the core proves nothing of it.
 
     Following every line takes two fifths of their time, which the others are spared.
     """
