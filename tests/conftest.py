@@ -11,6 +11,8 @@ import pytest
 pytest_plugins = ("tests.factory.fixture", "tests.factory.services")
 
 TESTS = Path(__file__).parent
+#: These run in the control environment, which tests/integration/airflow/test_control.py sees to.
+collect_ignore = ["control"]
 
 #: Tests of the core, which is what coverage is measured of.
 COVERING = (TESTS.parent / "scoretrail", TESTS / "contract", TESTS / "property", TESTS / "unit" / "scoretrail")
@@ -21,7 +23,7 @@ MARKER_OF_FOLDER = {"integration": "integration", "chaos": "chaos"}
 #: Tests below these use Kafka's client, which leaves the socket of a refused connection to the garbage collector.
 FOLDERS_WITH_KAFKA = ("chaos/stream", "integration/services", "integration/stream")
 #: Tests below one of these share what is started for the first of them.
-SHARING = (*FOLDERS_WITH_KAFKA, "integration/cluster")
+SHARING = (*FOLDERS_WITH_KAFKA, "integration/airflow", "integration/cluster")
 LEFT_SOCKETS = (
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

@@ -36,6 +36,7 @@ NOT_RUN = {
     "run-a-challenger.md",
     "run-on-a-cluster.md",
     "run-services.md",
+    "schedule-with-airflow.md",
     "secure-the-stream.md",
 }
 LIMIT_S = 900
