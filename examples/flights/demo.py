@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = str(HOME / "scored")
 LABELLED: Final = str(HOME / "labelled")
-TRUTH: Final = HOME / "outcomes" / "flights.parquet"
+TRUTH: Final = HOME / "truth"
 DAY: Final = "ds=2013-12-24"
 """A day that is scored on its own."""
 
@@ -210,7 +210,7 @@ def _trail(stage: Stage) -> str:
 
 def _performance(stage: Stage) -> None:
     words = ["scoretrail", "labels", "join", "--predictions", TABLE, "--predictions", live.ARCHIVE]
-    words += ["--outcomes", str(TRUTH.parent), "--label", OUTCOME, "--known-at", KNOWN_AT]
+    words += ["--outcomes", str(TRUTH), "--label", OUTCOME, "--known-at", KNOWN_AT]
     words += [word for name in SEGMENTS for word in ("--segment", name)] + ["--output", LABELLED]
     command = shlex.join(words)
     stage.begin("The flights have landed: join what became of them to batch and stream, and judge performance", command)
@@ -218,7 +218,7 @@ def _performance(stage: Stage) -> None:
     invocation = stage.invocation
     request = JoinRequest(
         predictions=(TABLE, live.ARCHIVE),
-        outcomes=str(TRUTH.parent),
+        outcomes=str(TRUTH),
         label=OUTCOME,
         known_at=KNOWN_AT,
         output=LABELLED,

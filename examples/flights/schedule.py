@@ -22,6 +22,7 @@ from examples.flights.register import LIVE_NAME, provenance, register_live
 from examples.flights.stage import HOME
 from examples.flights.stored import SETS, prepare_stored
 from examples.flights.train import LIVE_VIEW_NAME, train_live
+from examples.flights.truth import KNOWN_AT, OUTCOME, SEGMENTS, write_truth
 from jobs.command.invocation import Invocation
 from jobs.services.airflow_server import USER, AirflowServer
 from jobs.services.java import find_java
@@ -39,6 +40,8 @@ PLACE: Final = Path(".scoretrail/airflow")
 """``AIRFLOW_HOME``, and the cluster's folder beside it."""
 BUILT: Final = HOME / "built"
 SCORES: Final = HOME / "scheduled"
+TRUTH: Final = HOME / "truth"
+PERFORMANCE: Final = HOME / "scheduled_labelled"
 MARKER: Final = "_SUCCESS"
 PORT: Final = 8080
 """Airflow's own, where it is free."""
@@ -79,6 +82,7 @@ def _prepare(invocation: Invocation, say: Callable[[str], None]) -> None:
     stored = prepare_stored(HOME / "stored", say)
     for day in sorted(stored.december.glob("ds=*")):
         (day / MARKER).touch()
+    say(f"{write_truth(TRUTH):,} of December's flights have a known outcome")
     registry = invocation.registry
     if CHAMPION not in registry.aliases(LIVE_NAME):
         _build(stored, stored.training, BUILT / "training", say)
@@ -130,7 +134,11 @@ def _configure(server: AirflowServer, master: str) -> None:
         "features": str(BUILT / "december"),
         "scores": str(SCORES),
         "predictions": ARCHIVE,
-        "segments": ["carrier", "origin"],
+        "outcomes": str(TRUTH),
+        "label": OUTCOME,
+        "known_at": KNOWN_AT,
+        "segments": list(SEGMENTS),
+        "performance": str(PERFORMANCE),
     }
     _put(server, "variables", "key", "scoretrail", {"value": json.dumps(deployment, indent=2)})
     _put(server, "pools", "name", "scoretrail_spark", {"slots": 1})
@@ -153,6 +161,7 @@ Airflow runs at {server.address}
 
 Try: Dags > score_daily > Trigger, with the day {USUAL_DAY}: it is published.
      The day {DRIFTING_DAY} drifts and is held: the task `released` waits, and its log has the command that releases it.
+     Then unpause join_labels and trigger it with the same day: how good its scores were.
      Links to the run's record and to the drift report are under Details of the tasks `score` and `report`.
 
 Logs and database: {server.folder}. Ctrl-C stops Airflow, Spark and what they started.""")

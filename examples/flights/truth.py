@@ -19,8 +19,8 @@ KNOWN_AT: Final = "landed_at"
 SEGMENTS: Final = ("carrier", "origin")
 
 
-def write_truth(path: Path) -> int:
-    """Write the outcomes of December's flights to a Parquet file, and return how many are known.
+def write_truth(root: Path) -> int:
+    """Write the outcomes of December's flights, a folder for each day as the flights have, and return how many are known.
 
     The outcome of a flight that was cancelled or diverted is null: it is not known, and never will be. Where the source
     knows no clock at the destination, nobody can say since when the outcome is known.
@@ -33,7 +33,10 @@ def write_truth(path: Path) -> int:
     outcome = pc.if_else(flights["late"].combine_chunks(), late, on_time)
     names = ("flight_id", "sched_dep_at", *SEGMENTS)
     table = pa.table({**{name: flights[name] for name in names}, OUTCOME: outcome, KNOWN_AT: landed})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd")
+    day = pc.utf8_slice_codeunits(table["flight_id"], 0, len("2013-12-01"))
+    for one in pc.unique(day).to_pylist():
+        folder = root / f"ds={one}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table.filter(pc.equal(day, one)), folder / "part.parquet", compression="zstd")
     known: int = len(outcome) - outcome.null_count
     return known

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,6 +16,8 @@ from scoretrail.feature.source import load_view
 from scoretrail.setting import OnlineSettings
 from tests.factory.scheduled import DEPOTS, OTHER, PARTED, ROWS, UNBUILT, USUAL, VIEW
 from tests.factory.services import StartService
+from tests.factory.watched import DAY_US, START_US, readings
+from tests.factory.windowed import RETENTION_DAYS, Windowed
 from tests.integration.airflow.place import Place
 
 
@@ -86,12 +89,10 @@ def test_materialize_features_loads_the_store(place: Place, start_valkey: StartS
     assert values == [5.0] * len(DEPOTS)
 
 
-# Their commands are being written: once they are there, take the marks away. They are no skips, which CI refuses.
-@pytest.mark.xfail(run=False, reason="there is no `labels join` yet")
 def test_join_labels_joins_a_day(place: Place, tmp_path: Path) -> None:
     place.score_here(USUAL)
     rows = place.rows()
-    late = pc.greater(rows["score"], 0.5)
+    late = pc.if_else(pc.greater(rows["score"], pc.quantile(rows["score"], 0.5)[0]), "late", "on time")
     known = pc.add(rows["sent_at"], pa.scalar(timedelta(hours=5), pa.duration("us")))
     outcomes = pa.table({"parcel_id": rows["parcel_id"], "sent_at": rows["sent_at"], "late": late, "known_at": known})
     (tmp_path / "outcomes" / f"ds={USUAL}").mkdir(parents=True)
@@ -106,11 +107,20 @@ def test_join_labels_joins_a_day(place: Place, tmp_path: Path) -> None:
     assert set(place.states("join_labels").values()) == {"success"}
     ((key, extra),) = place.events("flight_performance")
     assert key == USUAL
-    assert extra["join_id"]
+    assert extra["rows"]["labelled"] == ROWS
+    record = tmp_path / "performance" / "_scoretrail" / extra["join_id"] / "join.json"
+    assert json.loads(record.read_bytes())["rows"] == extra["rows"]
 
 
-@pytest.mark.xfail(run=False, reason="there is no `drift report --window` yet; and this needs an archive of a stream")
-def test_monitor_drift_judges_a_day_of_the_stream(place: Place, tmp_path: Path) -> None:
-    place.changes["predictions"] = str(tmp_path / "archive")
-    place.test("monitor_drift", day=USUAL)
+def test_monitor_drift_judges_a_day_of_the_stream(place: Place) -> None:
+    stage = Windowed(place.week.folder)
+    moved = pa.array(np.random.default_rng(5).normal(1.5, 1, ROWS), pa.float32())
+    stage.score(readings(ROWS, 3, days=1))
+    stage.score(readings(ROWS, 4, days=1, start_us=START_US + DAY_US, x=moved))
+    stage.windows.copy(RETENTION_DAYS)
+    place.changes["predictions"] = stage.archive.uri
+    place.test("monitor_drift", day="2013-12-02")
     assert set(place.states("monitor_drift").values()) == {"success"}
+    drifted = place.begin("monitor_drift", day="2013-12-03")
+    assert drifted.wait() != 0
+    assert "drifted from the baseline of its model" in drifted.said
