@@ -164,6 +164,22 @@ class ArchiveSettings(Section):
     """After so many commits; 0 leaves merging to ``scoretrail table compact``."""
 
 
+class LabelsSettings(Section):
+    """Where labels are joined to predictions."""
+
+    table: str | None = None
+    """The labelled table: a path or an object-store URI."""
+
+
+class HealthSettings(Section):
+    """Where the page on a model's health asks and leads to, besides the tables and the registry."""
+
+    prometheus: str | None = Field(default=None, pattern=r"^https?://[^@\s]+$")
+    """URL of the Prometheus that is asked for lag, latency and open alerts, such as ``http://127.0.0.1:9090``."""
+    runbooks: str | None = Field(default=None, pattern=r"^(https?://|\.{0,2}/)\S*$")
+    """Where the runbook pages lie, one ``ALERT.md`` for each alert: a URL or a path; None links nothing."""
+
+
 class OnlineSettings(Section):
     """The online store of stored features, and what is done while it is away."""
 

@@ -40,7 +40,7 @@ REGISTRY/NAME/aliases/        000001.json  000002.json  …    the highest numbe
 _RECORDS: Final = """
 Everything a table knows of its runs lies below `TABLE/_scoretrail/`. The leading underscore keeps it out of every
 Delta reader and of vacuum. Records are canonical JSON. They are created exclusively, so that of two writers one
-wins; only the attempts and the cache are ever written again.
+wins; only the attempts, the cache and the pages on health are ever written again.
 
 ```
 TABLE/_scoretrail/
@@ -53,6 +53,7 @@ TABLE/_scoretrail/
   vacuum/TIME-ID.json           which files each vacuum removed, written before the first went
   ledger/FILE.json              which work keys a merged file holds
   cache/INPUT_ID.parquet        digests of input files, by path, size and time; losing it costs time only
+  health/MODEL.html             the page on a model's health, as of the last run
 ```
 """
 

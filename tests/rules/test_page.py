@@ -25,6 +25,7 @@ AFTER_IT = (
     "add-an-event-type.md",
     "sign-bundles.md",
     "watch-for-drift.md",
+    "model-health.md",
 )
 #: Pages that show commands only: what they need is not there in a test of this kind.
 NOT_RUN = {
