@@ -28,6 +28,7 @@ from jobs.command import (
     register,
     runs,
     services,
+    status,
     stream,
     stream_verify,
     table,
@@ -63,6 +64,7 @@ stream.app.add_typer(redrive.app)
 stream.app.add_typer(stream_verify.app)
 stream.app.add_typer(archive.app)
 app.add_typer(stream.app, name="stream")
+command(app, "status")(status.status)
 command(app, "trail")(trail.trail)
 command(app, "erase")(erase.erase)
 app.add_typer(table.app, name="table")

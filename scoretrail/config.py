@@ -20,6 +20,7 @@ from scoretrail.errors import ConfigurationError, nearest
 from scoretrail.setting import (
     ArchiveSettings,
     ChallengerSettings,
+    HealthSettings,
     KafkaSettings,
     LabelsSettings,
     OnlineSettings,
@@ -42,6 +43,8 @@ _SECRET_NAME: Final = re.compile(r"(?i)secret|password|token|access[._]?key|cred
 """Spark properties that Spark itself would redact (``spark.redaction.regex``)."""
 _MASK: Final = "**********"
 """As pydantic shows a ``SecretStr``."""
+_IN_URL: Final = re.compile(r"//[^/@]*@")
+"""A user and a password in a URL."""
 
 
 class StorageSettings(Section):
@@ -174,6 +177,7 @@ class Settings(BaseSettings):
     challenger: ChallengerSettings = ChallengerSettings()
     archive: ArchiveSettings = ArchiveSettings()
     labels: LabelsSettings = LabelsSettings()
+    health: HealthSettings = HealthSettings()
     online: OnlineSettings = OnlineSettings()
     services: ServicesSettings = ServicesSettings()
     log: LogSettings = LogSettings()
@@ -379,7 +383,7 @@ def _refuse_invalid(error: ValidationError, origins: dict[str, str]) -> NoReturn
         f"setting {name} cannot be used",
         where=origin,
         expected=str(first["msg"]),
-        got=None if name.startswith(_FREE) else repr(first.get("input")),
+        got=None if name.startswith(_FREE) else _IN_URL.sub(rf"//{_MASK}@", repr(first.get("input"))),
         fix="`scoretrail config show --origin` lists every setting and where it comes from",
     ) from error
 

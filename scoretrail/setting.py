@@ -182,6 +182,15 @@ class LabelsSettings(Section):
     """What a decision for the first class costs where it was the second."""
 
 
+class HealthSettings(Section):
+    """Where the page on a model's health asks and leads to, besides the tables and the registry."""
+
+    prometheus: str | None = Field(default=None, pattern=r"^https?://[^@\s]+$")
+    """URL of the Prometheus that is asked for lag, latency and open alerts, such as ``http://127.0.0.1:9090``."""
+    runbooks: str | None = Field(default=None, pattern=r"^(https?://|\.{0,2}/)\S*$")
+    """Where the runbook pages lie, one ``ALERT.md`` for each alert: a URL or a path; None links nothing."""
+
+
 class OnlineSettings(Section):
     """The online store of stored features, and what is done while it is away."""
 

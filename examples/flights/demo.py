@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from examples.flights import live
 from examples.flights.prepare import PreparedFlights, prepare
-from examples.flights.register import CHALLENGER, MODEL_NAME, provenance, register_models
+from examples.flights.register import CHALLENGER, LIVE_NAME, MODEL_NAME, provenance, register_models
 from examples.flights.stage import HOME, Stage, scoring
 from examples.flights.train import SEED, train
 from examples.flights.truth import KNOWN_AT, OUTCOME, SEGMENTS, write_truth
@@ -26,6 +26,7 @@ from jobs.batch.spark.engine import SparkEngine
 from jobs.command.labels import show_join
 from jobs.command.trail import trail
 from jobs.command.verdict import show_verdict
+from jobs.health.keeping import keep_page, subject_of
 from jobs.labels.join import JoinRequest, LabelJoining
 from scoretrail.errors import DifferenceError, TrailError
 from scoretrail.model.registry import CHAMPION
@@ -73,6 +74,7 @@ def run(invocation: Invocation, *, whole_month: bool = False) -> None:
     finally:
         stage.engine.stop()
     _performance(stage)
+    _health(stage)
     stage.tell(f"done in {time.perf_counter() - started:.0f} s")
     invocation.terminal.result(
         {"run_id": first.run_id, "table": TABLE, "rows_scored": first.rows_scored, "events_scored_alike": same}
@@ -84,6 +86,7 @@ def run(invocation: Invocation, *, whole_month: bool = False) -> None:
         f"scoretrail trail {TABLE} flight_id={shlex.quote(flight)}",
         f"scoretrail labels report --output {LABELLED}",
         f"scoretrail model show {live.MODEL}",
+        f"scoretrail status --table {TABLE}",
     )
 
 
@@ -159,6 +162,15 @@ def _drift(stage: Stage, month: BatchOutcome, day: BatchOutcome) -> None:
         show_verdict(invocation.terminal, name, verdict)
     _, place = picture(TABLE, day.run_id, invocation.registry, invocation.settings)
     stage.tell(f"Evidently's page of a sample: {place}")
+
+
+def _health(stage: Stage) -> None:
+    """Write the pages for whoever is on call, of the model that was scored in batch and of the one of the stream."""
+    invocation, settings = stage.invocation, stage.invocation.settings
+    for name, places in ((MODEL_NAME, {"table": TABLE}), (LIVE_NAME, {"table": live.TABLE, "archive": live.ARCHIVE})):
+        subject = subject_of(settings, name, **places, labelled=LABELLED)
+        place = keep_page(subject, invocation.registry, settings, invocation.clock)
+        stage.tell(f"model health of {name}: {place or 'no page, see the warning'}")
 
 
 def _auc(scored: pa.Table, labels: pa.Table) -> list[Any]:

@@ -20,7 +20,7 @@ SEGMENTS: Final = ("carrier", "origin")
 
 
 def write_truth(root: Path) -> int:
-    """Write the outcomes of December's flights, a folder for each day as the flights have, and return how many are known.
+    """Write the outcomes of December's flights, in a folder for each day, and return how many are known.
 
     The outcome of a flight that was cancelled or diverted is null: it is not known, and never will be. Where the source
     knows no clock at the destination, nobody can say since when the outcome is known.

@@ -99,8 +99,19 @@ class VerdictStore:
         Raises:
             TrailError: one cannot be read.
         """
-        keys = sorted(found.key for found in self._storage.list(_VERDICTS))
-        return [self._parsed(self._storage.get(key), key) for key in keys[-number:]]
+        return [self.read(key) for key in self.keys(number)]
+
+    def keys(self, number: int) -> list[str]:
+        """Return the keys of so many of the newest records, oldest first."""
+        return sorted(found.key for found in self._storage.list(_VERDICTS))[-number:]
+
+    def read(self, key: str) -> dict[str, Any]:
+        """Return the record of a key.
+
+        Raises:
+            TrailError: it cannot be read.
+        """
+        return self._parsed(self._storage.get(key), key)
 
     def put(self, judged: JudgedSpan) -> None:
         """Keep what is said of a span; what was said before rows came late is replaced."""

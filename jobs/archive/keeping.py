@@ -32,6 +32,7 @@ class WindowKeeper:
         retention_days: int,
         merge: tuple[int, int],
         tell: Callable[[JudgedSpan], None] = lambda _: None,
+        on_kept: Callable[[], object] = lambda: None,
     ) -> None:
         """Begin: the first turn copies.
 
@@ -42,6 +43,7 @@ class WindowKeeper:
             retention_days: how long the table's log is kept.
             merge: after how many copies small files are merged (0 never), and up to how many bytes.
             tell: is told what is said of the newest day of a bundle and role.
+            on_kept: called after each time.
         """
         self._table = table
         self._judge = judge
@@ -49,6 +51,7 @@ class WindowKeeper:
         self._retention_days = retention_days
         self._merge = merge
         self._tell = tell
+        self._on_kept = on_kept
         self._told: dict[tuple[str, str], datetime] = {}
         self._copies = 0
         self._next = clock.monotonic()
@@ -70,6 +73,7 @@ class WindowKeeper:
                 self._table.compact(target_bytes)
         except ScoretrailError as error:
             log.get().warning(log.WINDOWS_LEFT, table=self._table.table.uri, error=error.what)
+        self._on_kept()
         self._next = self._clock.monotonic() + _EVERY_S
 
     def _tell_newest(self, judged: JudgedSpan) -> None:

@@ -47,6 +47,8 @@ class ArchiveRequest:
     """Whether to end when what is there at the start is archived."""
     on_step: Callable[[str], Any] = lambda _: None
     """Called between any two steps; tests of faults stop the process there."""
+    on_kept: Callable[[], object] = lambda: None
+    """Called when the windows were brought up to date."""
 
 
 def archive(
@@ -82,7 +84,7 @@ def archive(
             ),
             counter,
         )
-        windows = _keeper(settings, store.table.uri, counter, clock)
+        windows = _keeper(settings, store.table.uri, counter, clock, request.on_kept)
         policy = ArchiverPolicy(
             commit_rows=settings.archive.commit_rows,
             commit_s=settings.archive.commit_s,
@@ -105,7 +107,9 @@ def archive(
     return archiver.totals
 
 
-def _keeper(settings: Settings, archive: str, counter: WindowCounter, clock: Clock) -> WindowKeeper:
+def _keeper(
+    settings: Settings, archive: str, counter: WindowCounter, clock: Clock, on_kept: Callable[[], object]
+) -> WindowKeeper:
     options = settings.storage.plain()
     table = WindowTable(archive, options)
     return WindowKeeper(
@@ -115,6 +119,7 @@ def _keeper(settings: Settings, archive: str, counter: WindowCounter, clock: Clo
         retention_days=settings.batch.retention_days,
         merge=(settings.archive.compact_commits, settings.archive.target_mib * MIB),
         tell=_teller(settings, archive, counter, clock),
+        on_kept=on_kept,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -30,6 +31,7 @@ SUFFIX: Final = "_windows"
 """What the name of an archive is given."""
 _APP: Final = "scoretrail/windows/"
 _START, _DATE = "window_start", "window_date"
+_VOLUME: Final = ("role", "model_name", "model_version", "bundle_sha256")
 _STRING: Final = pa.string()
 _ATTEMPT_BYTES: Final = 4
 _SCOPE_DIGITS: Final = 12
@@ -50,6 +52,18 @@ COLUMNS: Final = (
     Column("tally", _STRING, "The counts: deflated JSON in base64", nullable=True),
     Column("archive_version", pa.int64(), "Version of the archive up to which it was counted"),
 )
+
+
+@dataclass(frozen=True, order=True)
+class Volume:
+    """Predictions of one bundle in one role on one day of event times."""
+
+    day: date
+    role: str
+    model_name: str
+    model_version: str
+    rows: int
+    counted: int
 
 
 class WindowTable:
@@ -125,6 +139,25 @@ class WindowTable:
         chosen = (ds.field("bundle_sha256") == bundle_sha256) & (ds.field("role") == role)
         found = self.table.to_pyarrow_dataset().to_table([_START], chosen).column(_START)
         return sorted(set(found.to_pylist()))
+
+    def volumes(self, days: int) -> list[Volume]:
+        """Return the predictions of the newest days that have some, ascending; no counts are read."""
+        if not self.table.exists:
+            return []
+        newest = sorted({str(file.partition[_DATE]) for file in self.table.live_files()})[-days:]
+        names = [_START, *(name for name in _VOLUME), "revision", "rows", "counted"]
+        chosen = ds.field(_DATE).isin([date.fromisoformat(day) for day in newest])
+        revised: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for row in self.table.to_pyarrow_dataset().to_table(names, chosen).to_pylist():
+            key = tuple(row[name] for name in (_START, *_VOLUME))
+            if key not in revised or revised[key]["revision"] < row["revision"]:
+                revised[key] = row
+        found: dict[tuple[Any, ...], list[int]] = {}
+        for row in revised.values():
+            sums = found.setdefault((row[_START].date(), *(row[name] for name in _VOLUME[:-1])), [0, 0])
+            sums[0] += row["rows"]
+            sums[1] += row["counted"]
+        return sorted(Volume(*key, *sums) for key, sums in found.items())
 
     def compact(self, target_bytes: int) -> tuple[int, int]:
         """Merge small files of each day; return how many went and how many came.

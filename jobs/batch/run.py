@@ -87,6 +87,8 @@ class BatchRun:
         self.rejects = rejects_uri(self.output, request.rejects)
         self._trail = Storage(join(self.output, TRAIL_FOLDER), self._options)
         self.store = RunStore(self._trail)
+        self.model: str | None = None
+        """The name of the model, once it is resolved."""
 
     def score(self) -> ScoringRun:
         """Score and publish; return the run's record.
@@ -103,6 +105,7 @@ class BatchRun:
         if finished is not None:
             return finished
         bundle, root = self._planner.resolve(open_registry(self._settings))
+        self.model = bundle.manifest.name
         attempt = 0
         while True:
             attempt += 1

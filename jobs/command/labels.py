@@ -58,6 +58,7 @@ def join(
         UsageError: no labelled table is named.
         DifferenceError: performance fell behind what was promised, and ``--gate`` asked.
     """
+    from jobs.health.keeping import keep_page, subject_of
     from jobs.labels.join import JoinRequest, LabelJoining
     from scoretrail.monitor.concept import deciding
 
@@ -78,6 +79,9 @@ def join(
     )
     terminal = invocation.terminal
     record = LabelJoining(request, invocation.registry, settings, invocation.clock, terminal.progress()).run()
+    for model in sorted({one.model["name"] for one in record.performance}):
+        subject = subject_of(settings, model, labelled=record.output["table"])
+        keep_page(subject, invocation.registry, settings, invocation.clock)
     show_join(terminal, record)
     terminal.result(record.to_json())
     if gate and record.level == "drift":

@@ -10,6 +10,7 @@ import typer
 from jobs.command.frame import command, group
 from jobs.command.invocation import Invocation
 from jobs.command.place import TableOption, open_table, table_uri
+from jobs.command.status import keep_page
 
 app = group("List, show, verify, reproduce and release scoring runs.")
 
@@ -171,6 +172,7 @@ def release(invocation: Invocation, run_id: RunId, table: TableOption = None) ->
     run_id = resolve_run(store, run_id)
     run = publish_held(uri, run_id, invocation.registry, invocation.settings, invocation.clock)
     show_outcome(invocation, outcome_of(run))
+    keep_page(invocation, uri, run.model["name"])
 
 
 def resolve_run(store: Any, run_id: str) -> str:  # noqa: ANN401  (a RunStore; its module loads only when asked for)

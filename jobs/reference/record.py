@@ -41,7 +41,7 @@ REGISTRY/NAME/aliases/        000001.json  000002.json  …    the highest numbe
 _RECORDS: Final = """
 Everything a table knows of its runs lies below `TABLE/_scoretrail/`. The leading underscore keeps it out of every
 Delta reader and of vacuum. Records are canonical JSON. They are created exclusively, so that of two writers one
-wins; only the attempts and the cache are ever written again.
+wins; only the attempts, the cache and the pages on health are ever written again.
 
 ```
 TABLE/_scoretrail/
@@ -55,6 +55,7 @@ TABLE/_scoretrail/
   ledger/FILE.json              which work keys a merged file holds
   JOIN_ID/join.json             beside a labelled table: the record of a join of outcomes, and how good scores were
   cache/INPUT_ID.parquet        digests of input files, by path, size and time; losing it costs time only
+  health/MODEL.html             the page on a model's health, as of the last run
 ```
 """
 

@@ -12,6 +12,7 @@ from tests.rules.source import ROOT, Module, modules
 HOMES = {
     "evidently": {"scoretrail.monitor.report"},
     "deltalake": {"scoretrail.table"},
+    "jinja2": {"jobs.health.page"},
     "obstore": {"scoretrail.storage"},
     "onnx": {"scoretrail.model.graph"},
     "onnxruntime": {"scoretrail.model.scorer"},

@@ -26,6 +26,7 @@ AFTER_IT = (
     "sign-bundles.md",
     "watch-for-drift.md",
     "join-outcomes.md",
+    "model-health.md",
 )
 #: Pages that show commands only: what they need is not there in a test of this kind.
 NOT_RUN = {
