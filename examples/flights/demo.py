@@ -66,7 +66,7 @@ def run(invocation: Invocation, *, whole_month: bool = False) -> None:
         _train(stage, prepared)
         first, day, challenger = _score(stage, prepared)
         _show(stage, prepared, first, challenger)
-        _drift(stage, challenger, day)
+        page = _drift(stage, challenger, day)
         _again(stage, prepared)
         _prove(stage, first)
         flight = _trail(stage)
@@ -75,6 +75,7 @@ def run(invocation: Invocation, *, whole_month: bool = False) -> None:
         stage.engine.stop()
     _performance(stage)
     _health(stage)
+    stage.tell(f"Evidently's page of {DAY}: {page}")
     stage.tell(f"done in {time.perf_counter() - started:.0f} s")
     invocation.terminal.result(
         {"run_id": first.run_id, "table": TABLE, "rows_scored": first.rows_scored, "events_scored_alike": same}
@@ -148,7 +149,12 @@ def _show(stage: Stage, prepared: PreparedFlights, first: BatchOutcome, challeng
     )
 
 
-def _drift(stage: Stage, month: BatchOutcome, day: BatchOutcome) -> None:
+def _drift(stage: Stage, month: BatchOutcome, day: BatchOutcome) -> str:
+    """Show the verdicts, make Evidently's page of the day, and return where it lies.
+
+    Raises:
+        TrailError: there is no verdict on a run.
+    """
     stage.begin(
         "Held against the months it was trained on, every row counted: December, and Christmas Eve",
         f"scoretrail drift report --run {day.run_id} --table {TABLE}",
@@ -162,6 +168,7 @@ def _drift(stage: Stage, month: BatchOutcome, day: BatchOutcome) -> None:
         show_verdict(invocation.terminal, name, verdict)
     _, place = picture(TABLE, day.run_id, invocation.registry, invocation.settings)
     stage.tell(f"Evidently's page of a sample: {place}")
+    return place
 
 
 def _health(stage: Stage) -> None:
