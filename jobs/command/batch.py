@@ -99,9 +99,11 @@ def score(
             _show_dry_run(invocation, run.dry_run())
         else:
             try:
-                show_outcome(invocation, outcome_of(run.score()))
+                outcome = outcome_of(run.score())
             finally:
                 keep_page(invocation, run.output, run.model)
+            # Last: under spark-submit messages share standard output, whose last line is the result.
+            show_outcome(invocation, outcome)
     finally:
         engine.stop()
 

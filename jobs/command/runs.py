@@ -171,8 +171,8 @@ def release(invocation: Invocation, run_id: RunId, table: TableOption = None) ->
     uri, store = _store(invocation, table)
     run_id = resolve_run(store, run_id)
     run = publish_held(uri, run_id, invocation.registry, invocation.settings, invocation.clock)
-    show_outcome(invocation, outcome_of(run))
     keep_page(invocation, uri, run.model["name"])
+    show_outcome(invocation, outcome_of(run))
 
 
 def resolve_run(store: Any, run_id: str) -> str:  # noqa: ANN401  (a RunStore; its module loads only when asked for)
