@@ -10,7 +10,7 @@ WITH_JAVA := JAVA_HOME=$$(sh scripts/java_home.sh) && export JAVA_HOME &&
 # More arguments for pytest: make test PYTEST_ARGS="-k plan -x"
 PYTEST_ARGS ?=
 # Tests run in so many processes, each with a Spark, a Kafka and a Valkey of its own; 0 is all in one.
-WORKERS ?= 3
+WORKERS ?= 2
 IN_PARALLEL = -n $(WORKERS) --dist loadgroup
 # More arguments for the benchmark: make bench-batch BENCH_ARGS="--rows 400000 --pairs 1 --small-files 500"
 BENCH_ARGS ?=
@@ -21,10 +21,15 @@ CHAOS_KILLS ?= 1000
 CHAOS_EVENTS ?= 1000000
 CHAOS = $(foreach name,KILLS EVENTS RATE SEED SECONDS REPORT,\
 	$(if $(CHAOS_$(name)),SCORETRAIL_TEST_CHAOS_$(name)="$(CHAOS_$(name))"))
-COMPILE = $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
+COMPILE = $(BIN)/uv pip compile --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet
 # What a worker never imports: it registers no model and writes no table, and its image has a limit.
 NOT_IN_STREAM := $(addprefix --no-emit-package ,onnx ml-dtypes deltalake arro3-core)
+# What pyproject.toml keeps out of the control environment stays in the resolution, with a marker that is never true.
+NOT_IN_CONTROL := $(addprefix --no-emit-package ,pyspark-client numpy pandas pyarrow zstandard)
+# The DAGs, the plugin and their tests are checked against the types of Airflow, which only the other environment has.
+OF_CONTROL := --python-executable .venv-control/bin/python --cache-dir .mypy_cache/control \
+	dags plugins $(wildcard tests/control/*.py)
 # What a unit run leaves out: everything that starts a program or takes its time.
 NOT_UNIT := integration or cluster or s3 or chaos or slow or bench
 
@@ -40,6 +45,10 @@ java: ## Check that there is a Java 17 or 21, or print the line that installs on
 setup: ## Make or repair .venv from locks/scoring.txt; demo, test and check do it themselves
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh
 
+.PHONY: setup-control
+setup-control: setup ## Make or repair .venv-control from locks/control.txt: Airflow, apart from what scores
+	@sh scripts/setup.sh control
+
 .PHONY: doctor
 doctor: setup ## Check Java, Spark, ONNX Runtime, disk, clock and versions; print what mends them
 	@if home=$$(sh scripts/java_home.sh 2>/dev/null); then JAVA_HOME=$$home; export JAVA_HOME; fi; \
@@ -53,8 +62,12 @@ demo: java setup ## Train on real flights, score a month in batch and a week as 
 demo-december: java setup ## The same, with the whole of December as a stream
 	@$(WITH_JAVA) $(BIN)/scoretrail demo --december
 
+.PHONY: airflow
+airflow: java setup-control ## Run Airflow with the DAGs and the demo's flights on 127.0.0.1, until Ctrl-C
+	@$(WITH_JAVA) $(BIN)/python -m examples.flights.schedule
+
 .PHONY: test
-test: java setup ## Run all tests but the slow ones, with branch coverage (at least 95 %)
+test: java setup-control ## Run all tests but the slow ones, with branch coverage (at least 95 %)
 	@$(WITH_JAVA) $(BIN)/pytest --cov $(IN_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: test-unit
@@ -62,15 +75,15 @@ test-unit: setup ## Run what needs no other program: unit, property, contract an
 	@$(BIN)/pytest $(IN_PARALLEL) -m "not ($(NOT_UNIT))" $(PYTEST_ARGS)
 
 .PHONY: test-integration
-test-integration: java setup ## Run the tests on real Spark, on a cluster and on an S3 server
+test-integration: java setup-control ## Run the tests on real Spark, on a cluster, on an S3 server and under Airflow
 	@$(WITH_JAVA) $(BIN)/pytest -m "(integration or cluster or s3) and not slow and not bench" $(IN_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: test-slow
-test-slow: java setup ## Run the tests that take minutes
+test-slow: java setup-control ## Run the tests that take minutes
 	@$(WITH_JAVA) $(BIN)/pytest -m slow $(PYTEST_ARGS)
 
 .PHONY: chaos
-chaos: java setup ## Run every test that kills, freezes or starves something, the long ones too
+chaos: java setup-control ## Run every test that kills, freezes or starves something, the long ones too
 	@$(WITH_JAVA) $(CHAOS) $(BIN)/pytest -m chaos $(PYTEST_ARGS)
 
 .PHONY: coverage
@@ -79,10 +92,11 @@ coverage: ## Report the coverage of the last `make test`, as text and in htmlcov
 	@$(BIN)/coverage report
 
 .PHONY: check
-check: setup ## Lint, check format, types and the direction of imports
+check: setup-control ## Lint, check format, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy $(OF_CONTROL)
 	$(BIN)/lint-imports
 
 .PHONY: format
@@ -95,11 +109,13 @@ build: setup ## Build the wheel and the sdist into dist/
 	$(BIN)/python -m build --no-isolation
 
 .PHONY: lock
-lock: setup ## Write the locks again from pyproject.toml: scoring.txt, and those of the images
-	$(COMPILE) --extra batch --extra stream --extra otel --extra drift --extra trees --extra train --extra signing --extra dev \
-		--output-file locks/scoring.txt $(LOCK_ARGS)
-	$(COMPILE) --extra batch --extra stream --extra trees --constraint locks/scoring.txt --output-file locks/batch.txt
-	$(COMPILE) --extra stream --constraint locks/scoring.txt $(NOT_IN_STREAM) --output-file locks/stream.txt
+lock: setup ## Write the locks again from pyproject.toml: scoring.txt, those of the images, and control.txt
+	$(COMPILE) pyproject.toml --extra batch --extra stream --extra otel --extra drift --extra trees --extra train \
+		--extra signing --extra dev --output-file locks/scoring.txt $(LOCK_ARGS)
+	$(COMPILE) pyproject.toml --extra batch --extra stream --extra trees --constraint locks/scoring.txt \
+		--output-file locks/batch.txt
+	$(COMPILE) pyproject.toml --extra stream --constraint locks/scoring.txt $(NOT_IN_STREAM) --output-file locks/stream.txt
+	$(COMPILE) --group control $(NOT_IN_CONTROL) --output-file locks/control.txt $(LOCK_ARGS)
 
 .PHONY: docs-reference
 docs-reference: setup ## Write the generated pages of docs/ again

@@ -22,11 +22,13 @@ from jobs.command import (
     drift,
     erase,
     features,
+    labels,
     model,
     redrive,
     register,
     runs,
     services,
+    status,
     stream,
     stream_verify,
     table,
@@ -57,10 +59,12 @@ app.add_typer(batch.app, name="batch")
 app.add_typer(features.app, name="features")
 app.add_typer(runs.app, name="runs")
 app.add_typer(drift.app, name="drift")
+app.add_typer(labels.app, name="labels")
 stream.app.add_typer(redrive.app)
 stream.app.add_typer(stream_verify.app)
 stream.app.add_typer(archive.app)
 app.add_typer(stream.app, name="stream")
+command(app, "status")(status.status)
 command(app, "trail")(trail.trail)
 command(app, "erase")(erase.erase)
 app.add_typer(table.app, name="table")

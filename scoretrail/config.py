@@ -10,17 +10,19 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, Field, SecretStr, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scoretrail.errors import ConfigurationError, nearest
 from scoretrail.setting import (
     ArchiveSettings,
     ChallengerSettings,
+    HealthSettings,
     KafkaSettings,
+    LabelsSettings,
     OnlineSettings,
     Section,
     ServicesSettings,
@@ -35,12 +37,14 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 ENV_PREFIX: Final = "SCORETRAIL__"
 """Two underscores before each level: ``SCORETRAIL__BATCH__SPLIT_MIB=64``."""
-_FREE: Final = ("spark.conf", "storage.options")
+_FREE: Final = ("metrics.owners", "spark.conf", "storage.options")
 """Mappings with names of the user's own; below them a name is one key, dots and all."""
 _SECRET_NAME: Final = re.compile(r"(?i)secret|password|token|access[._]?key|credential")
 """Spark properties that Spark itself would redact (``spark.redaction.regex``)."""
 _MASK: Final = "**********"
 """As pydantic shows a ``SecretStr``."""
+_IN_URL: Final = re.compile(r"//[^/@]*@")
+"""A user and a password in a URL."""
 
 
 class StorageSettings(Section):
@@ -124,6 +128,16 @@ class DriftSettings(Section):
     """Of what is called a difference, so much may be chance (Benjamini and Hochberg)."""
 
 
+class MetricsSettings(Section):
+    """What Prometheus is told besides what a worker of the stream answers, and whom its alerts go to."""
+
+    textfile_folder: str | None = None
+    """The folder that node_exporter's textfile collector reads: batch runs, verdicts, labels and verifications are told
+    there; None tells nobody."""
+    owners: dict[str, Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = Field(default={})
+    """Model -> who is called: the label ``owner`` of its metrics and alerts; default the owner in its bundle's card."""
+
+
 class SparkSettings(Section):
     """The Spark session of batch jobs."""
 
@@ -160,11 +174,14 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     batch: BatchSettings = BatchSettings()
     drift: DriftSettings = DriftSettings()
+    metrics: MetricsSettings = MetricsSettings()
     spark: SparkSettings = SparkSettings()
     kafka: KafkaSettings = KafkaSettings()
     stream: StreamSettings = StreamSettings()
     challenger: ChallengerSettings = ChallengerSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    labels: LabelsSettings = LabelsSettings()
+    health: HealthSettings = HealthSettings()
     online: OnlineSettings = OnlineSettings()
     services: ServicesSettings = ServicesSettings()
     log: LogSettings = LogSettings()
@@ -370,7 +387,7 @@ def _refuse_invalid(error: ValidationError, origins: dict[str, str]) -> NoReturn
         f"setting {name} cannot be used",
         where=origin,
         expected=str(first["msg"]),
-        got=None if name.startswith(_FREE) else repr(first.get("input")),
+        got=None if name.startswith(_FREE) else _IN_URL.sub(rf"//{_MASK}@", repr(first.get("input"))),
         fix="`scoretrail config show --origin` lists every setting and where it comes from",
     ) from error
 

@@ -1,4 +1,4 @@
-"""The sections of the settings that a streaming worker has: brokers, loop, online store, services of its own."""
+"""Sections of the settings: brokers, loop and online store of a worker, what becomes of its predictions, services."""
 
 from __future__ import annotations
 
@@ -162,6 +162,33 @@ class ArchiveSettings(Section):
     """Small files of a day are merged up to this size."""
     compact_commits: int = Field(default=60, ge=0)
     """After so many commits; 0 leaves merging to ``scoretrail table compact``."""
+
+
+class LabelsSettings(Section):
+    """How outcomes are joined to predictions, and what is said of them."""
+
+    table: str | None = None
+    """The labelled table: a path or an object-store URI."""
+    segments: tuple[str, ...] = ()
+    """Columns of the outcomes, each by whose values performance is broken down."""
+    window_days: int = Field(default=28, ge=7)
+    """Event dates of the rolling window, which ends with the newest labelled one. Best whole weeks: a Sunday is no
+    Monday."""
+    minimum_rows: int = Field(default=500, ge=1)
+    """With fewer labelled rows in the window there is no verdict."""
+    cost_false_alarm: float = Field(default=1.0, ge=0)
+    """What a decision for the second class costs where it was the first, in any unit."""
+    cost_miss: float = Field(default=1.0, ge=0)
+    """What a decision for the first class costs where it was the second."""
+
+
+class HealthSettings(Section):
+    """Where the page on a model's health asks and leads to, besides the tables and the registry."""
+
+    prometheus: str | None = Field(default=None, pattern=r"^https?://[^@\s]+$")
+    """URL of the Prometheus that is asked for lag, latency and open alerts, such as ``http://127.0.0.1:9090``."""
+    runbooks: str | None = Field(default=None, pattern=r"^(https?://|\.{0,2}/)\S*$")
+    """Where the runbook pages lie, one ``ALERT.md`` for each alert: a URL or a path; None links nothing."""
 
 
 class OnlineSettings(Section):

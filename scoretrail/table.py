@@ -63,6 +63,11 @@ class OutputTable:
         """The version that was last loaded."""
         return None if self._table is None else self._table.version()
 
+    @property
+    def id(self) -> str:
+        """What tells the table from another one that is made in its place."""
+        return str(self._loaded().metadata().id)
+
     def reload(self) -> None:
         """Load the table's newest version.
 

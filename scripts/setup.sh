@@ -1,11 +1,20 @@
 #!/bin/sh
-# Makes .venv hold exactly what locks/scoring.txt says, plus this project in editable form. Repeats nothing that is done;
-# repairs what was left half done. PYTHON=... chooses the interpreter.
+# Makes an environment hold exactly what its lock says: `setup.sh` that of scoring, .venv, with this project in editable
+# form; `setup.sh control` that of scheduling, .venv-control, with Airflow and nothing of ours. Repeats nothing that is
+# done; repairs what was left half done. PYTHON=... chooses the interpreter of both.
 set -eu
 cd "$(dirname "$0")/.."
 
-LOCK=locks/scoring.txt
-VENV=.venv
+NAME=${1:-scoring}
+SCORING=.venv
+case $NAME in
+scoring) VENV=$SCORING SIZE="900 MB" PROOF="import scoretrail" ;;
+# Not by an import: Airflow's writes a configuration file into the home folder.
+control) VENV=.venv-control SIZE="60 MB" PROOF="from importlib.metadata import version; version('apache-airflow')" ;;
+*) echo "setup: there is no environment $NAME" >&2 && exit 2 ;;
+esac
+LOCK=locks/$NAME.txt
+UV=$SCORING/bin/uv
 STAMP=$VENV/setup.stamp # the fingerprint of what was installed; written last
 PYTHON_RANGE="(3, 11) <= sys.version_info < (3, 14)"
 
@@ -59,16 +68,14 @@ lock_of_installer() { # the lines of the lock for uv, and for setuptools, with w
 }
 
 is_current() {
-    [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$(fingerprint)" ] &&
-        "$VENV/bin/python" -c 'import scoretrail' >/dev/null 2>&1
+    [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$(fingerprint)" ] && "$VENV/bin/python" -c "$PROOF" >/dev/null 2>&1
 }
 
-if is_current; then
-    exit 0
-fi
+is_usable() { # was made here, and not left half done
+    [ -f "$STAMP" ] && [ "$(tail -n 1 "$STAMP")" = "$(pwd)" ] && fits "$VENV/bin/python"
+}
 
-if [ ! -f "$STAMP" ] || [ "$(tail -n 1 "$STAMP")" != "$(pwd)" ] ||
-    ! fits "$VENV/bin/python" || ! "$VENV/bin/uv" --version >/dev/null 2>&1; then
+make_scoring() {
     python=$(find_python) || fail "Python 3.11, 3.12 or 3.13 is needed and none was found. Install it with:" "$(python_hint)"
     "$python" -c 'import venv, ensurepip' >/dev/null 2>&1 ||
         fail "$("$python" --version) has no module venv. Install it with:" "$(venv_hint "$python")"
@@ -77,12 +84,28 @@ if [ ! -f "$STAMP" ] || [ "$(tail -n 1 "$STAMP")" != "$(pwd)" ] ||
     say "Installing uv"
     lock_of_installer >"$VENV/installer.txt"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$VENV/installer.txt"
-fi
+}
 
+make_control() {
+    [ -x "$UV" ] || fail "$SCORING must be made first: its uv installs this one, too. Run:" "make setup"
+    say "Making $VENV with $("$SCORING/bin/python" --version)"
+    "$UV" venv --quiet --clear --no-project --python "$(readlink -f "$SCORING/bin/python")" "$VENV"
+}
+
+install_scoring() {
+    say "Installing scoretrail itself, editable"
+    VIRTUAL_ENV=$PWD/$VENV "$UV" pip install --quiet --no-deps --no-build-isolation --editable .
+}
+
+if is_current; then
+    exit 0
+fi
+if ! is_usable || { [ "$NAME" = scoring ] && ! "$UV" --version >/dev/null 2>&1; }; then
+    "make_$NAME"
+fi
 rm -f "$STAMP"
-say "Installing the packages of $LOCK (about 900 MB to download the first time)"
-VIRTUAL_ENV=$PWD/$VENV "$VENV/bin/uv" pip sync --require-hashes --no-build-isolation "$LOCK"
-say "Installing scoretrail itself, editable"
-VIRTUAL_ENV=$PWD/$VENV "$VENV/bin/uv" pip install --quiet --no-deps --no-build-isolation --editable .
+say "Installing the packages of $LOCK (about $SIZE to download the first time)"
+VIRTUAL_ENV=$PWD/$VENV "$UV" pip sync --require-hashes --no-build-isolation "$LOCK"
+[ "$NAME" = control ] || install_scoring
 fingerprint >"$STAMP"
 say "The environment is ready: $VENV"

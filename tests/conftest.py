@@ -11,6 +11,11 @@ import pytest
 pytest_plugins = ("tests.factory.fixture", "tests.factory.services")
 
 TESTS = Path(__file__).parent
+#: These run in the control environment, which tests/integration/airflow/test_control.py sees to.
+collect_ignore = ["control"]
+
+#: Tests of the core, which is what coverage is measured of.
+COVERING = (TESTS.parent / "scoretrail", TESTS / "contract", TESTS / "property", TESTS / "unit" / "scoretrail")
 
 #: A test in one of these folders carries the folder's marker.
 MARKER_OF_FOLDER = {"integration": "integration", "chaos": "chaos"}
@@ -18,7 +23,7 @@ MARKER_OF_FOLDER = {"integration": "integration", "chaos": "chaos"}
 #: Tests below these use Kafka's client, which leaves the socket of a refused connection to the garbage collector.
 FOLDERS_WITH_KAFKA = ("chaos/stream", "integration/services", "integration/stream")
 #: Tests below one of these share what is started for the first of them.
-SHARING = (*FOLDERS_WITH_KAFKA, "integration/cluster")
+SHARING = (*FOLDERS_WITH_KAFKA, "integration/airflow", "integration/cluster")
 LEFT_SOCKETS = (
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -57,6 +62,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if uses_kafka(item):
                 for mark in LEFT_SOCKETS:
                     item.add_marker(mark)
+        if not covers(item):
+            item.add_marker(pytest.mark.no_cover)
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
@@ -69,6 +76,14 @@ def group_of(item: pytest.Item) -> str:
         if item.path.is_relative_to(TESTS / folder):
             return folder
     return item.path.relative_to(TESTS.parent).as_posix()
+
+
+def covers(item: pytest.Item) -> bool:
+    """Tell whether a test counts for coverage: one of another thing that runs a line of the core proves nothing of it.
+
+    Following every line takes two fifths of their time, which the others are spared.
+    """
+    return any(item.path.is_relative_to(folder) for folder in COVERING)
 
 
 def uses_kafka(item: pytest.Item) -> bool:

@@ -1,4 +1,4 @@
-"""The demo: real flights from raw files to scores with a trail, in batch and as a stream, in the commands' own code."""
+"""The demo: real flights from raw files to scores with a trail, in batch and as a stream, and how good they were."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ import pyarrow.parquet as pq
 
 from examples.flights import live
 from examples.flights.prepare import PreparedFlights, prepare
-from examples.flights.register import CHALLENGER, MODEL_NAME, provenance, register_models
+from examples.flights.register import CHALLENGER, LIVE_NAME, MODEL_NAME, provenance, register_models
 from examples.flights.stage import HOME, Stage, scoring
 from examples.flights.train import SEED, train
+from examples.flights.truth import KNOWN_AT, OUTCOME, SEGMENTS, write_truth
 from jobs.batch.audit.picture import picture
 from jobs.batch.audit.reproduce import reproduce
 from jobs.batch.audit.verify import verify
 from jobs.batch.spark.engine import SparkEngine
-from jobs.command.drift import show_verdict
+from jobs.command.labels import show_join
 from jobs.command.trail import trail
+from jobs.command.verdict import show_verdict
+from jobs.health.keeping import keep_page, subject_of
+from jobs.labels.join import JoinRequest, LabelJoining
 from scoretrail.errors import DifferenceError, TrailError
 from scoretrail.model.registry import CHAMPION
 from scoretrail.monitor import performance
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
     from jobs.command.invocation import Invocation
 
 TABLE: Final = str(HOME / "scored")
+LABELLED: Final = str(HOME / "labelled")
+TRUTH: Final = HOME / "truth"
 DAY: Final = "ds=2013-12-24"
 """A day that is scored on its own."""
 
@@ -52,7 +58,7 @@ def run(invocation: Invocation, *, whole_month: bool = False) -> None:
     """
     started = time.perf_counter()
     stage = Stage(invocation, SparkEngine(invocation.settings.spark, "scoretrail demo"))
-    for table in (TABLE, live.TABLE):
+    for table in (TABLE, LABELLED, live.TABLE):
         for left in (table, f"{table}_rejects"):
             shutil.rmtree(left, ignore_errors=True)
     try:
@@ -60,13 +66,16 @@ def run(invocation: Invocation, *, whole_month: bool = False) -> None:
         _train(stage, prepared)
         first, day, challenger = _score(stage, prepared)
         _show(stage, prepared, first, challenger)
-        _drift(stage, challenger, day)
+        page = _drift(stage, challenger, day)
         _again(stage, prepared)
         _prove(stage, first)
         flight = _trail(stage)
         same = live.run(stage, prepared, whole_month=whole_month)
     finally:
         stage.engine.stop()
+    _performance(stage)
+    _health(stage)
+    stage.tell(f"Evidently's page of {DAY}: {page}")
     stage.tell(f"done in {time.perf_counter() - started:.0f} s")
     invocation.terminal.result(
         {"run_id": first.run_id, "table": TABLE, "rows_scored": first.rows_scored, "events_scored_alike": same}
@@ -76,7 +85,9 @@ def run(invocation: Invocation, *, whole_month: bool = False) -> None:
         f"scoretrail runs show {first.run_id} --table {TABLE}",
         f"scoretrail runs reproduce {first.run_id} --table {TABLE}",
         f"scoretrail trail {TABLE} flight_id={shlex.quote(flight)}",
+        f"scoretrail labels report --output {LABELLED}",
         f"scoretrail model show {live.MODEL}",
+        f"scoretrail status --table {TABLE}",
     )
 
 
@@ -139,7 +150,12 @@ def _show(stage: Stage, prepared: PreparedFlights, first: BatchOutcome, challeng
     )
 
 
-def _drift(stage: Stage, month: BatchOutcome, day: BatchOutcome) -> None:
+def _drift(stage: Stage, month: BatchOutcome, day: BatchOutcome) -> str:
+    """Show the verdicts, make Evidently's page of the day, and return where it lies.
+
+    Raises:
+        TrailError: there is no verdict on a run.
+    """
     stage.begin(
         "Held against the months it was trained on, every row counted: December, and Christmas Eve",
         f"scoretrail drift report --run {day.run_id} --table {TABLE}",
@@ -150,9 +166,19 @@ def _drift(stage: Stage, month: BatchOutcome, day: BatchOutcome) -> None:
         verdict = store.verdict(outcome.run_id)
         if verdict is None:
             raise TrailError("there is no verdict on the run", where=store.uri, got=outcome.run_id)
-        show_verdict(invocation, name, verdict)
+        show_verdict(invocation.terminal, name, verdict)
     _, place = picture(TABLE, day.run_id, invocation.registry, invocation.settings)
     stage.tell(f"Evidently's page of a sample: {place}")
+    return place
+
+
+def _health(stage: Stage) -> None:
+    """Write the pages for whoever is on call, of the model that was scored in batch and of the one of the stream."""
+    invocation, settings = stage.invocation, stage.invocation.settings
+    for name, places in ((MODEL_NAME, {"table": TABLE}), (LIVE_NAME, {"table": live.TABLE, "archive": live.ARCHIVE})):
+        subject = subject_of(settings, name, **places, labelled=LABELLED)
+        place = keep_page(subject, invocation.registry, settings, invocation.clock)
+        stage.tell(f"model health of {name}: {place or 'no page, see the warning'}")
 
 
 def _auc(scored: pa.Table, labels: pa.Table) -> list[Any]:
@@ -200,3 +226,28 @@ def _trail(stage: Stage) -> str:
     stage.begin("One row's trail", f"scoretrail trail {TABLE} flight_id={shlex.quote(flight)}")
     trail(stage.invocation, TABLE, f"flight_id={flight}")
     return flight
+
+
+def _performance(stage: Stage) -> None:
+    words = ["scoretrail", "labels", "join", "--predictions", TABLE, "--predictions", live.ARCHIVE]
+    words += ["--outcomes", str(TRUTH), "--label", OUTCOME, "--known-at", KNOWN_AT]
+    words += [word for name in SEGMENTS for word in ("--segment", name)] + ["--output", LABELLED]
+    command = shlex.join(words)
+    stage.begin("The flights have landed: join what became of them to batch and stream, and judge performance", command)
+    stage.tell(f"{write_truth(TRUTH):,} of December's flights have a known outcome")
+    invocation = stage.invocation
+    request = JoinRequest(
+        predictions=(TABLE, live.ARCHIVE),
+        outcomes=str(TRUTH),
+        label=OUTCOME,
+        known_at=KNOWN_AT,
+        output=LABELLED,
+        segments=SEGMENTS,
+        window_days=invocation.settings.labels.window_days,
+        command=command,
+    )
+    progress = invocation.terminal.progress()
+    show_join(
+        invocation.terminal,
+        LabelJoining(request, invocation.registry, invocation.settings, invocation.clock, progress).run(),
+    )

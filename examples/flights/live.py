@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,11 @@ from examples.flights.stage import HOME, Stage, scoring
 from examples.flights.stored import SETS, StoredFlights, prepare_stored
 from examples.flights.train import LIVE_VIEW_NAME, train_live
 from examples.flights.worker import WorkerProcess
+from jobs.archive.reporting import SpanReport
 from jobs.archive.reproduce import reproduce
+from jobs.archive.window_table import SUFFIX
+from jobs.command.span import parse_span
+from jobs.command.verdict import show_verdict
 from jobs.features.build import BuildRequest, build
 from jobs.features.replay import lockstep
 from jobs.features.table import open_tables
@@ -102,6 +107,7 @@ def run(stage: Stage, prepared: PreparedFlights, *, whole_month: bool) -> int:
         streamed = _replay(stage, channel, worker, bundle.view, _steps(stage, stored, days, bundle.view))
         _verify(stage, channel)
         _archive(stage, channel)
+    _drift(stage, days)
     same = _compare(stage, bundle, streamed, days)
     _reproduce(stage, max(streamed.predictions, key=lambda one: one.document["score"]), streamed.events)
     return same
@@ -158,7 +164,7 @@ def _services(stage: Stage) -> Iterator[Channel]:
         folder=Path(settings.cache) if settings.cache else default_cache(),
         ivy_settings=Path(settings.ivy_settings) if settings.ivy_settings else None,
     )
-    for left in (_FOLDER, ARCHIVE):
+    for left in (_FOLDER, ARCHIVE, ARCHIVE + SUFFIX):
         shutil.rmtree(left, ignore_errors=True)
     kafka = local.kafka(_FOLDER / "kafka", cache=cache, java_options=_SHORT_LIFE, say=stage.tell)
     with local.valkey(_FOLDER / "valkey") as valkey, kafka:
@@ -259,6 +265,19 @@ def _archive(stage: Stage, channel: Channel) -> None:
     stage.begin("Archive the predictions in a Delta table, each exactly once", shlex.join(["scoretrail", *words]))
     archived = _command(stage, channel, words)
     stage.tell(f"{archived['rows']:,} rows in {ARCHIVE}")
+
+
+def _drift(stage: Stage, days: Sequence[str]) -> None:
+    """Hold the windows that were counted while archiving against what the model was trained on."""
+    first, last = (date.fromisoformat(day.removeprefix("ds=")) for day in (days[0], days[-1]))
+    span = f"{first}..{last + timedelta(days=1)}"
+    stage.begin(
+        "The stream's windows, held against what the model was trained on",
+        shlex.join(["scoretrail", "drift", "report", "--window", span, "--table", ARCHIVE]),
+    )
+    invocation = stage.invocation
+    judged = SpanReport(ARCHIVE, invocation.registry, invocation.settings).judge(*parse_span(span), CHAMPION, None)
+    show_verdict(invocation.terminal, f"{LIVE_NAME}, {span}", judged.verdict.to_json())
 
 
 def _command(stage: Stage, channel: Channel, words: Sequence[str]) -> dict[str, Any]:

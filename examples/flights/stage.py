@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobs.command.invocation import Invocation
 
 HOME: Final = Path("demo-data")
-STEPS: Final = 18
+STEPS: Final = 20
 
 
 @dataclass

@@ -142,6 +142,15 @@ def _tables(flights: pa.Table, sources: dict[str, bytes]) -> Iterator[tuple[str,
         yield f"{key}_delay", tick.delay_ticks(landed, key)
 
 
+def read_source(path: Path) -> pa.Table:
+    """Return one of the source's tables beside the flights.
+
+    Raises:
+        InputError: it is missing or cannot be read.
+    """
+    return _read(_bytes(path), path.name)
+
+
 def _read(data: bytes, name: str) -> pa.Table:
     options = csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from jobs.archive.columns import EVENT_DATE
+from jobs.archive.window import WINDOWS, to_text
 from jobs.batch.output.file import Target
 from jobs.batch.output.maintain import compact
 from jobs.batch.output.writer import PartitionedWriter
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from jobs.archive.counting import WindowCounter
     from jobs.archive.row import RowMaker
     from jobs.stream.port import Partition
     from scoretrail.table import OutputTable
@@ -66,8 +68,22 @@ class StorePolicy:
 class ArchiveStore:
     """One archive, for one topic."""
 
-    def __init__(self, table: OutputTable, maker: RowMaker, identity: TopicIdentity, policy: StorePolicy) -> None:
+    def __init__(
+        self,
+        table: OutputTable,
+        maker: RowMaker,
+        identity: TopicIdentity,
+        policy: StorePolicy,
+        counter: WindowCounter,
+    ) -> None:
         """Open the archive; it is made if it is not there, and given the columns that it lacks.
+
+        Args:
+            table: where it lies.
+            maker: makes its rows.
+            identity: the topic.
+            policy: how it is kept.
+            counter: counts the rows of each commit.
 
         Raises:
             OutputTableError: there is another table.
@@ -78,6 +94,7 @@ class ArchiveStore:
         self._maker = maker
         self._identity = identity
         self._policy = policy
+        self._counter = counter
         if not table.exists:
             table.create(
                 maker.table_schema,
@@ -113,6 +130,7 @@ class ArchiveStore:
             ConflictError: another archiver has moved one of the partitions; nothing was published.
             StorageError: the files cannot be written or the commit failed.
         """
+        counted = self._counter.count(batches, self._maker.event_time)
         files = self._write(batches, ranges)
         on_step("written")
         told = {str(partition): list(ends) for partition, ends in sorted(ranges.items())}
@@ -122,7 +140,7 @@ class ArchiveStore:
             removes=(),
             guard={},
             apps={self._identity.app(partition): ends for partition, ends in ranges.items()},
-            metadata={_RANGES: digest.canonical_json(told).decode()},
+            metadata={_RANGES: digest.canonical_json(told).decode(), WINDOWS: to_text(counted)},
         )
         on_step("committed")
         return version

@@ -18,6 +18,7 @@ from jobs.batch.publication.settlement import settle
 from jobs.batch.request import BatchRequest, DryRun
 from jobs.batch.stopwatch import Stopwatch
 from jobs.batch.task.work import WorkContext, score_works
+from jobs.metrics.textfile import Textfiles
 from scoretrail import digest, log
 from scoretrail.clock import FixedClock, SystemClock, utc_text
 from scoretrail.config import MIB
@@ -80,11 +81,14 @@ class BatchRun:
         self._progress = progress
         self._clock = clock_of(self._settings)
         self._watch = Stopwatch(self._clock)
+        self._textfiles = Textfiles(self._settings.metrics)
         self._planner = Planner(request, self._settings, engine, progress)
         self.output = normalise_uri(request.output)
         self.rejects = rejects_uri(self.output, request.rejects)
         self._trail = Storage(join(self.output, TRAIL_FOLDER), self._options)
         self.store = RunStore(self._trail)
+        self.model: str | None = None
+        """The name of the model, once it is resolved."""
 
     def score(self) -> ScoringRun:
         """Score and publish; return the run's record.
@@ -96,10 +100,12 @@ class BatchRun:
             ConflictError: other runs published into the same scopes again and again.
             ScoretrailError: input, bundle, table or settings are not as they must be.
         """
+        self._textfiles.check()
         finished = self._finished()
         if finished is not None:
             return finished
         bundle, root = self._planner.resolve(open_registry(self._settings))
+        self.model = bundle.manifest.name
         attempt = 0
         while True:
             attempt += 1
@@ -323,7 +329,8 @@ class BatchRun:
         versions: tuple[int | None, int | None],
         attempts: int,
     ) -> ScoringRun:
-        """Step 6: ``run.json``."""
+        """Step 6: ``run.json``, and what is told of it."""
+        verdict = self.store.verdict(intent.run_id)
         evidence = record.Evidence(
             request=self._request,
             resolved=self._resolved,
@@ -332,7 +339,7 @@ class BatchRun:
             intent=intent,
             messages=messages,
             status=status,
-            verdict=self.store.verdict(intent.run_id),
+            verdict=verdict,
             versions=versions,
             outputs=(self.output, self.rejects),
             spark=self._engine.spark_version(),
@@ -346,6 +353,7 @@ class BatchRun:
             self.store.hold(Hold(run, tuple(live), tuple(removes)))
         else:
             self.store.finish(run)
+        self._textfiles.tell_run(run, bundle.manifest.card.owner, verdict)
         log.get(run_id=run.run_id).info(log.RUN_FINISHED, status=status, **run.rows, seconds=run.seconds["total"])
         return run
 

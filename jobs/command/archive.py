@@ -41,6 +41,7 @@ def archive(
     """
     from jobs.archive.service import ArchiveRequest, archive_uri
     from jobs.archive.service import archive as run
+    from jobs.health.keeping import keep_page, subject_of
     from jobs.stream.operation.stopping import Stopping
 
     invocation.override(
@@ -57,7 +58,13 @@ def archive(
     uri = archive_uri(settings)
     stopping = Stopping(settings.stream.drain_s)
     stopping.listen()
-    request = ArchiveRequest(model=settings.stream.model, once=once)
+    named = invocation.registry.resolve(settings.stream.model, settings.storage.plain()).manifest.name
+    subject = subject_of(settings, named, archive=uri)
+
+    def keep() -> None:
+        keep_page(subject, invocation.registry, settings, invocation.clock)
+
+    request = ArchiveRequest(model=settings.stream.model, once=once, on_kept=keep)
     totals = run(settings, invocation.registry, request, invocation.clock, stopping)
     invocation.terminal.facts(f"archived to {uri}", vars(totals))
     invocation.terminal.result({"table": uri, **vars(totals)})

@@ -11,6 +11,7 @@ import typer
 
 from jobs.command.frame import command, group
 from jobs.command.invocation import Invocation
+from jobs.command.status import keep_page
 
 if TYPE_CHECKING:
     from jobs.batch.request import BatchOutcome, DryRun
@@ -97,7 +98,12 @@ def score(
         if dry_run:
             _show_dry_run(invocation, run.dry_run())
         else:
-            show_outcome(invocation, outcome_of(run.score()))
+            try:
+                outcome = outcome_of(run.score())
+            finally:
+                keep_page(invocation, run.output, run.model)
+            # Last: under spark-submit messages share standard output, whose last line is the result.
+            show_outcome(invocation, outcome)
     finally:
         engine.stop()
 

@@ -1,4 +1,4 @@
-"""``scoretrail erase``: an entity taken out of the online store, the archive and scored tables."""
+"""``scoretrail erase``: an entity taken out of the online store, the archive, scored and labelled tables."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _TOPICS = (
     "caught up copies from them, so erase again afterwards"
 )
 _SOURCES = (
-    "input files of batch runs and tables of stored features: the entity comes back when they are scored or "
-    "materialized again with it"
+    "input files of batch runs, outcomes and tables of stored features: the entity comes back when they are scored, "
+    "joined or materialized again with it"
 )
 _COPIES = "copies that others made: backups, replicas, readers of topics and tables"
 
@@ -31,14 +31,16 @@ def erase(
     table: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="URI", help="A scored table or an archive; its rejects go too. Default: archive.table, batch.table."
+            metavar="URI",
+            help="A scored or labelled table, or an archive; its rejects go too. Default: archive.table, batch.table, "
+            "labels.table.",
         ),
     ] = None,
     vacuum: Annotated[
         bool, typer.Option("--vacuum", help="Remove files of earlier versions that hold it at once.")
     ] = False,
 ) -> None:
-    """Erase an entity from online store, archive and scored tables, and record that it was done.
+    """Erase an entity from online store, archive, scored and labelled tables, and record that it was done.
 
     Raises:
         UsageError: no table is named, or the reason quotes the key.
@@ -97,9 +99,9 @@ def _tables(invocation: Invocation, given: list[str] | None) -> list[OutputTable
     from scoretrail.table import OutputTable
 
     settings = invocation.settings
-    named = given or [uri for uri in (settings.archive.table, settings.batch.table) if uri]
+    named = given or [uri for uri in (settings.archive.table, settings.batch.table, settings.labels.table) if uri]
     if not named:
-        raise UsageError("which tables?", fix="give --table URI, or set archive.table and batch.table")
+        raise UsageError("which tables?", fix="give --table URI, or set archive.table, batch.table and labels.table")
     found: list[OutputTable] = []
     for uri in dict.fromkeys(normalise_uri(one) for one in named):
         table = OutputTable(uri, settings.storage.plain())

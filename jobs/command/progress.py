@@ -15,6 +15,7 @@ LINE_EVERY_S: Final = 5.0
 _BAR_WIDTH: Final = 12
 """What 80 columns leave beside the figures."""
 _HOUR_S: Final = 3600
+_DAY_S: Final = 86_400
 _MINUTE_S: Final = 60
 _MILLION: Final = 1_000_000
 _THOUSAND: Final = 1000
@@ -89,15 +90,17 @@ def _brief(number: float) -> str:
 def duration(seconds: float) -> str:
     """Return a duration as people say it.
 
-    >>> duration(4.2), duration(75), duration(7320)
-    ('4 s', '1 min 15 s', '2 h 2 min')
+    >>> duration(4.2), duration(75), duration(7320), duration(2_595_600)
+    ('4 s', '1 min 15 s', '2 h 2 min', '30 d 1 h')
     """
     whole = round(seconds)
     if whole < _MINUTE_S:
         return f"{whole} s"
     if whole < _HOUR_S:
         return f"{whole // _MINUTE_S} min {whole % _MINUTE_S} s"
-    return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S} min"
+    if whole < _DAY_S:
+        return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S} min"
+    return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"
 
 
 class _Count:

@@ -11,6 +11,7 @@ import typer
 from jobs.command.frame import command, group
 from jobs.command.invocation import Invocation
 from jobs.command.place import TableOption, open_table, table_uri
+from jobs.command.status import keep_page
 
 app = group("List, show, verify, reproduce and release scoring runs.")
 
@@ -187,6 +188,7 @@ def release(invocation: Invocation, run_id: RunId, table: TableOption = None) ->
     uri, store = _store(invocation, table)
     run_id = resolve_run(store, run_id)
     run = publish_held(uri, run_id, invocation.registry, invocation.settings, invocation.clock)
+    keep_page(invocation, uri, run.model["name"])
     show_outcome(invocation, outcome_of(run))
 
 

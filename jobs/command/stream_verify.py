@@ -11,6 +11,7 @@ from jobs.command.invocation import Invocation
 from scoretrail.errors import ConfigurationError, DifferenceError
 
 if TYPE_CHECKING:
+    from jobs.metrics.textfile import Textfiles
     from jobs.stream.audit.verification import Verified
     from scoretrail.config import Settings
 
@@ -45,6 +46,8 @@ def verify(
     ] = None,
 ) -> None:
     """Hold every outcome against its event: one each, of its very bytes; exit 3 when something differs."""
+    from jobs.metrics.textfile import Textfiles
+
     invocation.override(
         {
             "stream.group": group_,
@@ -55,7 +58,10 @@ def verify(
             "kafka.bootstrap": bootstrap or None,
         }
     )
+    textfiles = Textfiles(invocation.settings.metrics)
+    textfiles.check()
     result = _run(invocation.settings, from_the_beginning=all_)
+    _tell(invocation, textfiles, result)
     _show(invocation, result)
 
 
@@ -97,6 +103,25 @@ def _run(settings: Settings, *, from_the_beginning: bool) -> Verified:
         )
         outcomes = ((predictions, claim_of_prediction), (letters, claim_of_letter))
         return verify(scope, events, outcomes, patience_s=kafka.transaction_s)
+
+
+def _tell(invocation: Invocation, textfiles: Textfiles, result: Verified) -> None:
+    """Tell Prometheus what was found, where that is configured."""
+    from jobs.metrics.metric import Subject
+    from jobs.stream.serving.served import alias_of_uri
+
+    settings, stream = invocation.settings, invocation.settings.stream
+    if settings.metrics.textfile_folder is None:
+        return
+    if stream.model is None:
+        invocation.terminal.warn("no metrics are written of this: nobody says which model it is (stream.model)")
+        return
+    model, role = alias_of_uri(stream.model)
+    owner = settings.metrics.owners.get(model)
+    if owner is None:
+        owner = invocation.registry.resolve(stream.model, settings.storage.plain()).manifest.card.owner
+    subject = Subject(model=model, role=role, output=stream.predictions, owner=owner)
+    textfiles.tell_verification(result.events, result.faults.total(), invocation.clock.now().timestamp(), subject)
 
 
 def _show(invocation: Invocation, result: Verified) -> None:

@@ -1,4 +1,4 @@
-"""The page of the output tables: every column of scores and of rejects, from the one schema that writes them."""
+"""The page of the output tables: every column of scores, rejects and labelled predictions, from what writes them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from jobs.archive.window_table import COLUMNS
+from jobs.labels.columns import labelled_columns
 from jobs.reference.page import page, table
 from scoretrail.feature.schema import TIMESTAMP, FaultCode
 from scoretrail.model.manifest import Manifest, Output
@@ -53,6 +55,17 @@ Shown for a binary classifier whose entity key is `ENTITY_KEY` and whose event t
 them. *Never null* is what the [data contract](../../contracts/flight-delay.odcs.yaml) promises; Delta's own `NOT
 NULL` is not used, for it would raise the table's writer protocol.
 """
+_WINDOWS: Final = """What was counted of a stream's archive, beside it, under its name with `_windows`
+([Watch for drift](../how-to/watch-for-drift.md#a-stream)).
+
+"""
+
+_LABELLED: Final = """## Labelled predictions
+
+`scoretrail labels join` writes one row for each prediction that has a label, parted by `event_date`, with one column
+for each `--segment`. Figures are of the rows whose `status` is `labelled` ([how](../how-to/join-outcomes.md)).
+
+"""
 
 
 def tables_page(view: FeatureView) -> str:
@@ -63,6 +76,7 @@ def tables_page(view: FeatureView) -> str:
     """
     manifest = manifest_of(view, "binary", ("0", "1"))
     key, time = view.entity_key, view.event_time
+    key_type = pa.type_for_alias(manifest.view["entity_key"]["type"])
     partition = (("PARTITION", pa.string()),)
     return page(
         "Output tables",
@@ -73,6 +87,8 @@ def tables_page(view: FeatureView) -> str:
         "case with underscores, type `double`. `score` is then the highest of them. For a regressor `label` is null.",
         "## Rejects\n\n" + _columns(reject_columns(manifest, partition)),
         "Values of features are never among them: they stay where the input is.",
+        "## Windows\n\n" + _WINDOWS + _columns(COLUMNS),
+        _LABELLED + _columns(labelled_columns(key, key_type, time, ("SEGMENT",))),
         "## Reasons\n\n" + table(("reason", "meaning"), [(f"`{code}`", REASONS[code]) for code in FaultCode]),
     )
 

@@ -71,6 +71,20 @@ MEANINGS: Final = {
         "categories": "All texts that are allowed.",
         "description": "For people; not part of the contract.",
     },
+    "Assessment": {
+        "role": "The role of the predictions.",
+        "rows": "Labelled rows.",
+        "figures": "Every figure, with its interval.",
+    },
+    "LabelJoin": {
+        "join_id": "The join's id, which begins with its time.",
+        "kind": "Always `labels`.",
+        "status": "`unchanged` where the table had every row already.",
+        "command": "The command line.",
+        "started_at": "When it began, UTC.",
+        "finished_at": "When its record was written, UTC.",
+        "performance": "Windows, weeks and segments.",
+    },
     "AliasRecord": {
         "number": "Counts all moves of all aliases of the model.",
         "alias": "Such as `champion`.",

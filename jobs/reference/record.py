@@ -22,6 +22,7 @@ from scoretrail.feature.tensor import TensorSpec
 from scoretrail.model import manifest
 from scoretrail.model.registry import AliasRecord
 from scoretrail.table import RUN_ID
+from scoretrail.trail.label_join import Assessment, LabelJoin
 from scoretrail.trail.run import Hold, Intent, OutputFile, ScoringRun, WorkMessage
 
 _COMMIT_KEY: Final = re.compile(r'"(scoretrail\.[a-z_0-9]+)"')
@@ -40,7 +41,7 @@ REGISTRY/NAME/aliases/        000001.json  000002.json  …    the highest numbe
 _RECORDS: Final = """
 Everything a table knows of its runs lies below `TABLE/_scoretrail/`. The leading underscore keeps it out of every
 Delta reader and of vacuum. Records are canonical JSON. They are created exclusively, so that of two writers one
-wins; only the attempts and the cache are ever written again.
+wins; only the attempts, the cache and the pages on health are ever written again.
 
 ```
 TABLE/_scoretrail/
@@ -52,7 +53,9 @@ TABLE/_scoretrail/
   scopes/SCOPE.json             what a scope's id means
   vacuum/TIME-ID.json           which files each vacuum removed, written before the first went
   ledger/FILE.json              which work keys a merged file holds
+  JOIN_ID/join.json             beside a labelled table: the record of a join of outcomes, and how good scores were
   cache/INPUT_ID.parquet        digests of input files, by path, size and time; losing it costs time only
+  health/MODEL.html             the page on a model's health, as of the last run
 ```
 """
 
@@ -93,6 +96,8 @@ def runs_page() -> str:
         _section("held.json", Hold),
         _section("scopes/SCOPE.json", Scope),
         _section("ledger/FILE.json", LedgerEntry),
+        _section("join.json", LabelJoin),
+        _section("join.json: performance", Assessment),
         commit,
     )
 

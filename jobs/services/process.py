@@ -77,6 +77,23 @@ def running(pid: int) -> Process | None:
     return Process(pid, started) if started else None
 
 
+def descendants(process: Process) -> list[Process]:
+    """Return the children of a process, their children, and so on, of any session; none where there is no /proc."""
+    parents = {int(entry.name): _parent(entry) for entry in _PROC.glob("[0-9]*")}
+    family = {process.pid}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    found = (running(pid) for pid in sorted(family - {process.pid}))
+    return [one for one in found if one is not None]
+
+
+def _parent(entry: Path) -> int | None:
+    try:
+        return int((entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
 def _of_proc(pid: int) -> str | None:
     try:
         fields = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

@@ -18,6 +18,7 @@ from jobs.stream.loop.worker import Worker, WorkerPolicy
 from jobs.stream.message.envelope import EventPolicy
 from jobs.stream.message.identity import TOPIC_BYTES, Identity, Topics
 from jobs.stream.message.redrive_header import redrive_topics
+from jobs.stream.operation import memory
 from jobs.stream.operation.condition import Condition
 from jobs.stream.operation.health import HealthServer
 from jobs.stream.operation.journal import Journal, take_over_client
@@ -124,7 +125,7 @@ class Service:
         trail = Storage(stream.trail, settings.storage.plain())
         self._runs = RunWriter(trail, resolved, self._member, request.command, clock)
         self._served = Served(registry, policy, self._make_handler, clock)
-        self._metrics = Metrics()
+        self._metrics = Metrics(settings.metrics.owners, memory.limit_bytes())
         self._watchdog = Watchdog(settings.kafka.watchdog_s)
         self._limit = DeadLetterLimit(DeadLetterPolicy(stream.max_dead_letter_ratio, stream.dead_letter_window))
         self._journal = Journal(stream.log_sample_ratio)

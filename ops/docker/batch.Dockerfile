@@ -35,7 +35,7 @@ RUN mkdir -p /usr/share/man/man1 \
     && apt-get install -y --no-install-recommends ${JAVA_PACKAGE} procps \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --home-dir /var/lib/scoretrail --no-create-home --shell /usr/sbin/nologin scoretrail \
-    && install -d -o 10001 -g 10001 /var/lib/scoretrail /var/lib/scoretrail/output
+    && install -d -o 10001 -g 10001 /var/lib/scoretrail /var/lib/scoretrail/output /var/lib/scoretrail/metrics
 COPY --from=builder /opt/scoretrail /opt/scoretrail
 # The root file system may be read-only: bytecode was written at installation, and Spark's scratch space is /tmp.
 ENV PATH=/opt/scoretrail/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

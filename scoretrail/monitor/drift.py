@@ -14,7 +14,6 @@ from scoretrail.monitor.significance import adjusted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from scoretrail.digest import Json
     from scoretrail.monitor.baseline import Baseline, Column
     from scoretrail.monitor.tally import Tally
 
@@ -117,10 +116,9 @@ class Verdict:
         now = [one for one in self.columns if one.level is Level.DRIFT]
         return replace(self, before=run_id, confirmed=tuple(one.name for one in now if (one.group, one.name) in then))
 
-    def to_json(self) -> Json:
+    def to_json(self) -> dict[str, Any]:
         """Return the verdict as JSON values."""
-        found: Json = asdict(self)
-        return found
+        return asdict(self)
 
 
 def judge(

@@ -19,6 +19,8 @@ Kind = Literal["data", "prediction", "upstream"]
 """Of an input's values, of what the model says, or of how the data is made before it is scored."""
 _NAMED: Final = 5
 _BY_CHANCE: Final = 0.01
+_NEARLY_ALL: Final = 0.95
+"""What is gone is then less than what is drift of words that vanished."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _numbers(then: Reference, now: Counts) -> Iterator[Measured]:
     yield _share(t.OUT_OF_RANGE, then.kind, (0, rows), (now.below + now.above, now.rows), reach)
     if now.present:
         stopped = now.low == now.high and then.counts.low != then.counts.high
-        yield _constant(stopped, f"always {now.low}")
+        yield _constant(stopped, then.counts, now, f"always {now.low}")
 
 
 def _words(then: Reference, bins: CategoryBins, now: Counts) -> Iterator[Measured]:
@@ -111,11 +113,19 @@ def _words(then: Reference, bins: CategoryBins, now: Counts) -> Iterator[Measure
     expected = round(bins.expected_unseen * then.counts.present)
     yield _share(t.UNSEEN, then.kind, (expected, then.counts.present), (now.bins[-1], now.present))
     yield _vanished(then, bins, now)
-    yield _constant(sum(n > 0 for n in now.bins) == 1 and sum(n > 0 for n in then.counts.bins) > 1)
+    stopped = sum(n > 0 for n in now.bins) == 1 and sum(n > 0 for n in then.counts.bins) > 1
+    yield _constant(stopped, then.counts, now)
 
 
-def _constant(stopped: bool, detail: str = "") -> Measured:  # noqa: FBT001
-    """Return whether a column that varied has one value only: no question of chance, of as many rows as are judged."""
+def _constant(stopped: bool, then: Counts, now: Counts, detail: str = "") -> Measured:  # noqa: FBT001
+    """Return whether a column that varied has one value only: no question of chance, of as many rows as are judged.
+
+    A value that nearly all rows of the reference had may well be the only one: rain in a dry week, defaults of a store
+    that always answered.
+    """
+    if stopped:
+        place = next(i for i, n in enumerate(now.bins) if n)
+        stopped = then.bins[place] < _NEARLY_ALL * then.present
     return Measured(t.CONSTANT, "upstream", float(stopped), 0.0 if stopped else 1.0, detail if stopped else "")
 
 

@@ -6,14 +6,17 @@ instead, with replacement (a cluster bootstrap); percentiles of the draws are th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoretrail.model.manifest import Metric
+from scoretrail.monitor.significance import adjusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +30,9 @@ MINIMUM_DAYS: Final = 7
 """With fewer days than this, rows are drawn: an interval of two or three days would say nothing."""
 CALIBRATION_BINS: Final = 10
 """Tenths of the probability (Guo et al., On Calibration of Modern Neural Networks, 2017, use 15)."""
+CHANCE_OF_WARNING: Final = 0.05
+CHANCE_OF_DRIFT: Final = 0.01
+"""Of the figures that are called worse than promised, so many may be chance."""
 PROBABILITY_FLOOR: Final = 1e-7
 """Keeps the logarithm of a certain and wrong score finite."""
 
@@ -188,20 +194,40 @@ def fell_behind(now: Performance, promised: Mapping[str, Metric]) -> dict[str, s
         now: how good scores were.
         promised: figures of the model's manifest, by name, measured before it was released.
 
-    A figure has drifted (concept drift) where its whole interval lies on the bad side of the promised interval; it is
-    worth a warning where its interval does not reach the promised value.
+    Both intervals tell how far a figure strays by itself; the p-value of the difference follows from them, as if it
+    were normal, and is adjusted for the number of figures (Benjamini and Hochberg). A figure is worth a warning where
+    chance makes such a difference in one case of twenty at most. It has drifted (concept drift) where chance does so in
+    one case of a hundred, and its whole interval lies on the bad side of the promised one.
     """
+    pairs = [(one, promised[one.name]) for one in now.figures if one.name in promised]
+    known = [(one, then) for one, then in pairs if _error(one) is not None and _error(then) is not None]
+    p_values = adjusted([_chance(one, then) for one, then in known])
     found = {}
-    for one in now.figures:
-        then = promised.get(one.name)
-        if then is None or one.low is None or one.high is None:
-            continue
-        # Turned so that more is better, and an interval begins with its bad end.
-        better = one.name in HIGHER_IS_BETTER
-        best, value = (one.high, then.value) if better else (-one.low, -then.value)
-        bad_end = then.low if better else None if then.high is None else -then.high
-        if bad_end is not None and best < bad_end:
+    for (one, then), p_value in zip(known, p_values, strict=True):
+        if p_value <= CHANCE_OF_DRIFT and _is_apart(one, then):
             found[one.name] = "drift"
-        elif best < value:
+        elif p_value <= CHANCE_OF_WARNING:
             found[one.name] = "warn"
     return found
+
+
+def _error(one: Metric) -> float | None:
+    """Return the standard error that an interval stands for, or None without one."""
+    if one.low is None or one.high is None:
+        return None
+    return (one.high - one.low) / 2 / NormalDist().inv_cdf((1 + one.level) / 2)
+
+
+def _chance(now: Metric, then: Metric) -> float:
+    """Return how often chance makes a figure so much worse than it was."""
+    worse = then.value - now.value if now.name in HIGHER_IS_BETTER else now.value - then.value
+    scale = math.hypot(_error(now) or 0.0, _error(then) or 0.0)
+    if not scale:
+        return float(worse <= 0)
+    return 1 - NormalDist().cdf(worse / scale)
+
+
+def _is_apart(now: Metric, then: Metric) -> bool:
+    """Tell whether the whole interval lies on the bad side of the promised one."""
+    higher, lower = (then, now) if now.name in HIGHER_IS_BETTER else (now, then)
+    return lower.high is not None and higher.low is not None and lower.high < higher.low

@@ -149,11 +149,11 @@ class Gatherer:
         """
         self._baseline = baseline
         pairs = tuple(columns)
-        self._watched = tuple(one for one, _ in pairs)
-        self._bins = tuple(bins for _, bins in pairs)
-        self._counts = [Counts(0, (0,) * bins.size) for bins in self._bins]
-        self._first_us: int | None = None
-        self._last_us: int | None = None
+        self.watched = tuple(one for one, _ in pairs)
+        self._bins = {(one.group, one.name): bins for one, bins in pairs}
+        self._nothing = {place: Counts(0, (0,) * bins.size) for place, bins in self._bins.items()}
+        self._parts: list[Tally] = []
+        """Of batches, added up at the end: a sum of a few integers costs as much as counting a thousand values."""
 
     def add(self, batch: pa.RecordBatch, scored: Scored) -> None:
         """Count a batch.
@@ -162,16 +162,27 @@ class Gatherer:
             batch: the rows that were given to :func:`scoretrail.scoring.score_batch`, before validation.
             scored: what came of them.
         """
-        for i, (one, column) in enumerate(columns_of(self._watched, batch, scored)):
-            self._counts[i] += count(one, self._bins[i], column)
-        if len(scored.rows):
-            times = scored.event_time.cast(pa.int64()).to_numpy()
-            self._first_us = either(min, self._first_us, int(times.min()))
-            self._last_us = either(max, self._last_us, int(times.max()))
+        self.count(columns_of(self.watched, batch, scored), scored.event_time)
+
+    def count(self, columns: Iterable[tuple[Watched, pa.Array]], event_time: pa.Array) -> None:
+        """Count columns; of what is watched and not among them nothing is known afterwards.
+
+        Args:
+            columns: some of :attr:`watched`, each with its values.
+            event_time: of the scored rows, in microseconds, UTC.
+        """
+        found = self._nothing | {
+            (one.group, one.name): count(one, self._bins[one.group, one.name], column) for one, column in columns
+        }
+        times = event_time.cast(pa.int64()).to_numpy()
+        first, last = (int(times.min()), int(times.max())) if len(times) else (None, None)
+        self._parts.append(Tally(self._baseline, tuple(found.values()), first, last))
+        if len(self._parts) == _CHUNK:
+            self._parts = [self.tally()]
 
     def tally(self) -> Tally:
         """Return what was counted so far."""
-        return Tally(self._baseline, tuple(self._counts), self._first_us, self._last_us)
+        return added(self._parts) or Tally(self._baseline, tuple(self._nothing.values()))
 
 
 def count(one: Watched, bins: NumberBins | CategoryBins, column: pa.Array) -> Counts:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from scoretrail.trail.prediction import stored_columns
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -83,6 +85,30 @@ def columns_of(
             yield one, scored.features.column(one.name)
 
 
+def archived_of(
+    columns: tuple[Watched, ...], features: pa.RecordBatch, rows: pa.Table
+) -> Iterator[tuple[Watched, pa.Array]]:
+    """Yield each watched column that an archive of predictions keeps: inputs of the model, look-ups, what it said.
+
+    Request features that are no input are not there.
+
+    Args:
+        columns: what is watched.
+        features: the inputs of the rows, as the view derived them.
+        rows: the archive's rows.
+    """
+    for one in columns:
+        if one.group == "lookup":
+            yield one, _whole(rows.column(stored_columns(one.name)[1]))
+        elif one.group != "output":
+            if one.name in features.schema.names:
+                yield one, features.column(one.name)
+        elif one.name == CONFIDENCE:
+            yield one, _confidence(_whole(rows.column(SCORE)))
+        else:
+            yield one, _whole(rows.column(one.name))
+
+
 def rows_of(columns: tuple[Watched, ...], batch: pa.RecordBatch, scored: Scored) -> pa.RecordBatch:
     """Return the watched columns of the scored rows, words in the spelling of their contract, for pictures.
 
@@ -105,10 +131,18 @@ def rows_of(columns: tuple[Watched, ...], batch: pa.RecordBatch, scored: Scored)
 
 def _output(name: str, scored: Scored) -> pa.Array:
     if name == CONFIDENCE:
-        score = scored.score.to_numpy()
-        return pa.array(np.maximum(score, 1.0 - score))
+        return _confidence(scored.score)
     column: Any = getattr(scored, name)
     return column
+
+
+def _confidence(scores: pa.Array) -> pa.Array:
+    score = scores.to_numpy()
+    return pa.array(np.maximum(score, 1.0 - score))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
 def _is_countable(given: pa.DataType) -> bool:

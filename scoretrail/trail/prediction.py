@@ -27,6 +27,8 @@ SCHEMA_VERSION: Final = 1
 
 ENTITY_COMMENT: Final = "Entity key of the record"
 """Of the column by which an entity is found in any table of ours."""
+EVENT_TIME_COMMENT: Final = "Event time of the record, UTC"
+"""Of the column that says which instant a row was scored for."""
 
 CLASS_PREFIX: Final = "score_"
 """Of the columns that hold one class's score."""
@@ -243,7 +245,7 @@ def _identity(manifest: Manifest, partition: Sequence[tuple[str, pa.DataType]]) 
     names = {view["entity_key"]["name"], view["event_time"]}
     return (
         Column(view["entity_key"]["name"], pa.type_for_alias(view["entity_key"]["type"]), ENTITY_COMMENT),
-        Column(view["event_time"], TIMESTAMP, "Event time of the record, UTC"),
+        Column(view["event_time"], TIMESTAMP, EVENT_TIME_COMMENT),
         *(Column(name, type_, "Partition column") for name, type_ in partition if name not in names),
     )
 

@@ -27,7 +27,9 @@ DRIFT: Final = "drift.json"
 _WORK: Final = "work"
 _RECENT_RUNS: Final = 100
 """How far back an unfinished run is looked for; an older one is taken up by its ``--run-id``."""
-_NOT_RUNS: Final = frozenset({"cache", "erased", "ledger", "scopes", "vacuum"})
+HEALTH: Final = "health"
+"""The folder of the pages on models' health."""
+_NOT_RUNS: Final = frozenset({"cache", "erased", HEALTH, "ledger", "scopes", "vacuum"})
 """Folders beside the runs'."""
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@=-]{0,199}")

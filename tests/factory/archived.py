@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from jobs.archive.archiver import Archiver, ArchiverPolicy
+from jobs.archive.counting import WindowCounter
 from jobs.archive.row import RowMaker
 from jobs.archive.store import ArchiveStore, StorePolicy, TopicIdentity
 from jobs.stream.port import Partition
 from jobs.stream.record import Message, Record
 from scoretrail.clock import SystemClock
 from scoretrail.table import OutputTable
+from tests.factory.registered import open_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from scoretrail.model.bundle import Bundle
+    from scoretrail.model.registry import Registry
 
 TOPIC = "predictions"
 IDENTITY = TopicIdentity(cluster="c1", topic=TOPIC, id="topic-id")
@@ -67,6 +70,8 @@ class Archive:
 
     folder: Path
     bundle: Bundle
+    registry: Registry | None = None
+    """Finds the bundle for counting; of one that is in no registry nothing is counted."""
     topic: Topic = field(default_factory=Topic)
 
     @property
@@ -78,7 +83,8 @@ class Archive:
 
     def store(self) -> ArchiveStore:
         policy = StorePolicy(row_group_rows=1000, target_bytes=2**20, retention_days=400)
-        return ArchiveStore(self.table(), RowMaker(self.bundle.manifest), IDENTITY, policy)
+        counter = WindowCounter(self.registry or open_registry(self.folder / "no-registry"), {})
+        return ArchiveStore(self.table(), RowMaker(self.bundle.manifest), IDENTITY, policy, counter)
 
     def archiver(self, on_step: Callable[[str], Any] = lambda _: None, **policy: Any) -> Archiver:
         values = {"commit_rows": 1, "commit_s": 3600, "idle_s": 0, **policy}

@@ -76,11 +76,11 @@ class StreamStage:
         self.workers.append(worker)
         return worker
 
-    def verify(self) -> tuple[int, dict[str, Any]]:
+    def verify(self, *more: str) -> tuple[int, dict[str, Any]]:
         """Return the exit code of the command that holds outcomes against events, and what it found."""
         topics = ("--input", self.input, "--predictions", self.predictions, "--dead-letters", self.dead_letters)
         command = [sys.executable, "-m", "jobs.cli", "--json", "stream", "verify", "--all", "--group", self.group]
-        command += ["--bootstrap", self.kafka.bootstrap, *topics]
+        command += ["--bootstrap", self.kafka.bootstrap, *topics, *more]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder, env=environment)
         assert done.stdout, done.stderr

@@ -147,7 +147,17 @@ def compose() -> dict[str, Any]:
 
 def test_the_compose_file_is_as_it_must_be(compose: dict[str, Any]) -> None:
     assert compose_faults(compose) == []
-    assert set(compose["services"]) == {"kafka", "redis", "topics", "stream", "batch"}
+    ours = {"kafka", "redis", "topics", "stream", "batch"}
+    monitoring = {name for name, one in compose["services"].items() if one.get("profiles") == ["monitoring"]}
+    assert monitoring == {"node-exporter", "prometheus", "alertmanager", "grafana"}
+    assert set(compose["services"]) == ours | monitoring
+
+
+def test_what_is_mounted_from_ops_is_there(compose: dict[str, Any]) -> None:
+    volumes = [volume for one in compose["services"].values() for volume in one.get("volumes", [])]
+    mounted = [volume.partition(":")[0] for volume in volumes if volume.startswith("./ops/")]
+    assert len(mounted) == 4
+    assert [path for path in mounted if not (ROOT / path).is_dir()] == []
 
 
 def test_it_runs_the_same_kafka_as_we_do(compose: dict[str, Any]) -> None:

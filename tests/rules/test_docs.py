@@ -87,7 +87,7 @@ def unknown_settings(lines: list[str]) -> list[str]:
     sections = "|".join(Settings.model_fields)
     name = re.compile(rf"(?<![\w./-])(?:{sections})(?:\.[a-z0-9_]+)+\b(?![(])")
     named = {match.group() for line in lines for match in name.finditer(line)} - known
-    others = re.compile(r".*\.(json|py|onnx|sig|yaml|xml)|(spark|storage\.options)\..*")
+    others = re.compile(r".*\.(json|py|onnx|sig|yaml|yml|xml)|(spark|storage\.options)\..*")
     return sorted(one for one in named if not others.fullmatch(one))
 
 

@@ -12,6 +12,7 @@ from tests.rules.source import ROOT, Module, modules
 HOMES = {
     "evidently": {"scoretrail.monitor.report"},
     "deltalake": {"scoretrail.table"},
+    "jinja2": {"jobs.health.page"},
     "obstore": {"scoretrail.storage"},
     "llvmlite": {"scoretrail.model.trees.jit"},
     "onnx": {"scoretrail.model.graph", "scoretrail.model.trees.cut"},
@@ -20,7 +21,7 @@ HOMES = {
         "jobs.services.topics",
         *(f"jobs.stream.kafka.{name}" for name in ("broker", "cluster", "connection", "reader")),
     },
-    "prometheus_client": {"jobs.stream.operation.metrics"},
+    "prometheus_client": {"jobs.metrics.exposition"},
     "redis": {"scoretrail.feature.online_redis"},
     "sqlglot": {"jobs.batch.input.predicate"},
 }

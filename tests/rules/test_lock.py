@@ -2,6 +2,8 @@
 
 import re
 import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.markers import Marker
@@ -13,6 +15,9 @@ from tests.rules.source import ROOT
 
 LOCKED_EXTRAS = ("batch", "stream", "otel", "train", "signing", "dev")
 LOCK = ROOT / "locks" / "scoring.txt"
+CONTROL = ROOT / "locks" / "control.txt"
+#: What the control environment must not have: it schedules, and another one scores.
+NOT_IN_CONTROL = {"pyspark", "pyspark-client", "scoretrail", "onnxruntime", "pandas", "pyarrow"}
 
 ENTRY = re.compile(r"(?P<name>[a-z0-9._-]+)==(?P<version>[^ ;]+)(?: ; (?P<marker>.+))?")
 PLACE = re.compile(r"//|\s/\w")
@@ -42,14 +47,19 @@ def pins(lock: str) -> dict[str, list[Version]]:
     return found
 
 
+def pyproject() -> Any:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
 def declared() -> list[Requirement]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = pyproject()["project"]
     extras = [line for extra in LOCKED_EXTRAS for line in project["optional-dependencies"][extra]]
     return [Requirement(line) for line in (*project["dependencies"], *extras)]
 
 
-def test_the_lock_holds_pinned_hashed_packages_and_nothing_else() -> None:
-    assert complaints(LOCK.read_text(encoding="utf-8")) == []
+@pytest.mark.parametrize("lock", [LOCK, CONTROL], ids=lambda lock: lock.stem)
+def test_the_lock_holds_pinned_hashed_packages_and_nothing_else(lock: Path) -> None:
+    assert complaints(lock.read_text(encoding="utf-8")) == []
 
 
 GOOD = "numpy==2.4.6 \\\n    --hash=sha256:" + "0" * 64
@@ -79,8 +89,23 @@ def test_the_lock_is_in_step_with_the_project(requirement: Requirement) -> None:
     assert all(requirement.specifier.contains(version) for version in locked), "make lock"
 
 
-def test_the_lock_says_how_it_is_made() -> None:
-    assert LOCK.read_text(encoding="utf-8").splitlines()[1] == "#    make lock"
+@pytest.mark.parametrize("line", pyproject()["dependency-groups"]["control"])
+def test_the_lock_of_the_control_environment_is_in_step(line: str) -> None:
+    requirement = Requirement(line)
+    locked = pins(CONTROL.read_text(encoding="utf-8")).get(canonicalize_name(requirement.name))
+    assert locked, f"{requirement.name} is not locked: make lock"
+    assert all(requirement.specifier.contains(version) for version in locked), "make lock"
+
+
+def test_the_environment_that_schedules_is_locked_without_what_scores() -> None:
+    assert NOT_IN_CONTROL.isdisjoint(pins(CONTROL.read_text(encoding="utf-8")))
+    extras = pyproject()["project"]["optional-dependencies"]
+    assert not [line for lines in extras.values() for line in lines if "airflow" in line], "it must not be an extra"
+
+
+@pytest.mark.parametrize("lock", [LOCK, CONTROL], ids=lambda lock: lock.stem)
+def test_the_lock_says_how_it_is_made(lock: Path) -> None:
+    assert lock.read_text(encoding="utf-8").splitlines()[1] == "#    make lock"
 
 
 def test_nothing_else_locks() -> None:

@@ -25,15 +25,19 @@ AFTER_IT = (
     "add-an-event-type.md",
     "sign-bundles.md",
     "watch-for-drift.md",
+    "join-outcomes.md",
+    "model-health.md",
 )
 #: Pages that show commands only: what they need is not there in a test of this kind.
 NOT_RUN = {
+    "alerts.md",
     "archive-and-audit-a-stream.md",
     "operate-the-stream.md",
     "redrive-dead-letters.md",
     "run-a-challenger.md",
     "run-on-a-cluster.md",
     "run-services.md",
+    "schedule-with-airflow.md",
     "secure-the-stream.md",
 }
 LIMIT_S = 900

@@ -18,7 +18,7 @@ from scoretrail.errors import OutputTableError
 from scoretrail.feature import schema, tensor
 from scoretrail.feature.schema import FaultCode
 from scoretrail.model import manifest, registry
-from scoretrail.trail import run
+from scoretrail.trail import label_join, run
 from tests.rules.source import ROOT
 
 CONTRACT = "contracts/flight-delay.odcs.yaml"
@@ -45,7 +45,7 @@ def test_no_field_is_without_a_meaning(generated: dict[str, str]) -> None:
 
 
 def test_no_meaning_is_left_of_a_field_that_is_gone() -> None:
-    modules = (config, manifest, run, registry, schema, tensor, scope, ledger)
+    modules = (config, manifest, run, label_join, registry, schema, tensor, scope, ledger)
     known: dict[str, set[str]] = {"log": set(vars(log))}
     for module in modules:
         for name, cls in vars(module).items():

@@ -9,6 +9,7 @@ from jobs.batch.plan.plan import Plan
 from jobs.batch.plan.scope import ScopeBook
 from jobs.batch.publication import publish
 from jobs.batch.publication.settlement import settle
+from jobs.metrics.textfile import Textfiles
 from scoretrail.clock import utc_text
 from scoretrail.errors import ConflictError, TrailError, UsageError
 from scoretrail.storage import Storage, join
@@ -29,7 +30,10 @@ def release(table_uri: str, run_id: str, registry: Registry, settings: Settings,
         UsageError: the run is not held.
         ConflictError: its scopes moved since it was planned, so that it would undo what another run published.
         TrailError: messages of the run are missing.
+        ConfigurationError: its metrics are to be told, and cannot be.
     """
+    textfiles = Textfiles(settings.metrics)
+    textfiles.check()
     options = settings.storage.plain()
     trail = Storage(join(table_uri, TRAIL_FOLDER), options)
     store = RunStore(trail)
@@ -42,6 +46,8 @@ def release(table_uri: str, run_id: str, registry: Registry, settings: Settings,
     scored = OutputTable(table_uri, options)
     rejects = OutputTable(hold.run.output["rejects"], options)
     committed = scored.version_of_run(run_id)
+    intent = store.intent(run_id)
+    manifest = registry.resolve(intent.bundle_location, options).manifest
     versions: tuple[int, int | None]
     if committed is None:
         messages = store.messages(run_id, hold.run.work)
@@ -59,8 +65,6 @@ def release(table_uri: str, run_id: str, registry: Registry, settings: Settings,
         scopes = {scope: found for scope in guard if (found := ScopeBook(trail).read(scope)) is not None}
         plan = Plan((), scopes, frozenset(hold.live), removes)
         publish.check_files(messages, table_uri, rejects.uri, options)
-        intent = store.intent(run_id)
-        manifest = registry.resolve(intent.bundle_location, options).manifest
         versions = publish.publish(
             plan, messages, guard, (scored, rejects), publish.metadata_of(intent, manifest), options
         )
@@ -70,4 +74,5 @@ def release(table_uri: str, run_id: str, registry: Registry, settings: Settings,
     output = {**hold.run.output, "table_version": versions[0], "rejects_version": versions[1]}
     run = replace(hold.run, status="published", output=output, finished_at=utc_text(clock.now()))
     store.finish(run)
+    textfiles.tell_run(run, manifest.card.owner)  # of the verdict was told when it was given
     return run

@@ -153,7 +153,7 @@ def start(settings: SparkSettings, name: str) -> SparkSession:
     """
     os.environ.setdefault("PYSPARK_PYTHON", settings.conf.get("spark.pyspark.python", sys.executable))
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ  # then spark-submit chose the master
-    master = str(SparkConf().get("spark.master")) if submitted else settings.master
+    master = _submitted_master() if submitted else settings.master
     _check_own_session(master)
     check_master(master)
     builder = SparkSession.builder.appName(name)
@@ -167,6 +167,12 @@ def start(settings: SparkSettings, name: str) -> SparkSession:
     session.sparkContext.setLogLevel("ERROR")
     ship(session.sparkContext)
     return session
+
+
+def _submitted_master() -> str:
+    """Return the master that spark-submit chose."""
+    SparkContext._ensure_initialized()  # noqa: SLF001  (without the gateway a configuration knows nothing of it)
+    return str(SparkConf().get("spark.master"))
 
 
 def _check_own_session(master: str) -> None:

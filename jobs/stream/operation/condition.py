@@ -109,5 +109,5 @@ class Condition:
             return None
 
     def _text(self) -> bytes:
-        self._metrics.loop_age(self._watchdog.age_s())
+        self._metrics.state(self._watchdog.age_s(), ready=self._ready().ok)
         return self._metrics.text()

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
-)
-
+from jobs.metrics.exposition import Exposition
+from jobs.metrics.metric import Metric
 from jobs.stream.comparison.window import figures
 from jobs.stream.loop.turn import Outcome
 
@@ -30,17 +22,6 @@ PREFIX: Final = "scoretrail_stream_"
 _MS: Final = 1000
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _RECORDS: Final = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2000, 5000, 10_000)
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One row of the table."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
 
 
 TABLE: Final = (
@@ -71,7 +52,10 @@ TABLE: Final = (
     Metric("store_away", "gauge", "1 while the loop waits for the online store."),
     Metric("alias_number", "gauge", "Number of the alias record that serves."),
     Metric(
-        "model_info", "gauge", "Always 1; the labels say what serves.", ("model", "version", "role", "bundle_sha256")
+        "model_info",
+        "gauge",
+        "Always 1; the labels say what serves, and whom its alerts go to.",
+        ("model", "version", "role", "owner", "bundle_sha256"),
     ),
     Metric("model_load_failures_total", "counter", "Bundles that could not be loaded; the one before serves on."),
     Metric("challenger_pairs_total", "counter", "Events that champion and challenger both scored."),
@@ -81,25 +65,38 @@ TABLE: Final = (
     Metric("challenger_agreement_ratio", "gauge", "Share of equal decisions in the last window that had some."),
     Metric("challenger_distance", "gauge", "Distance of the scores in the last window: mean, p95, max.", ("figure",)),
     Metric("loop_age_seconds", "gauge", "Time since the loop last moved."),
+    Metric(
+        "ready", "gauge", "1 while `/readyz` says so: a model is loaded, partitions are there, nothing is waited for."
+    ),
+    Metric("last_commit_timestamp_seconds", "gauge", "When a transaction was last committed; 0 before the first."),
+    Metric(
+        "memory_limit_bytes", "gauge", "Memory that this process may have: its control group's, else the machine's."
+    ),
 )
 """Every metric, under :data:`PREFIX`; ``process_*`` (CPU, memory, open files) come with them."""
-
-_KINDS: Final = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
 
 
 class Metrics:
     """The figures of one worker; read by the thread that answers ``/metrics``."""
 
-    def __init__(self) -> None:
-        """Make every metric of the table."""
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._of: dict[str, Any] = {metric.name: _made(metric, self._registry) for metric in TABLE}
+    def __init__(self, owners: Mapping[str, str] | None = None, memory_limit_bytes: int | None = None) -> None:
+        """Make every metric of the table.
+
+        Args:
+            owners: model -> whom its alerts go to; default the owner in its card.
+            memory_limit_bytes: what this process may have; None where nobody says.
+        """
+        self._exposition = Exposition(TABLE, PREFIX)
+        self._of: dict[str, Any] = self._exposition.of
+        self._owners = owners or {}
         self._before: dict[tuple[str, ...], float] = {}
+        self._lagging: set[Partition] = set()
+        self._serving: tuple[str, ...] = ()
+        self._of["memory_limit_bytes"].set(float("nan") if memory_limit_bytes is None else memory_limit_bytes)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return self._exposition.text()
 
     def observe(self, turn: Turn, now_ms: float) -> None:
         """Count a turn.
@@ -123,6 +120,7 @@ class Metrics:
         of["events_total"].inc(turn.records)
         of["dead_letters_total"].inc(turn.dead_letters)
         of["transactions_total"].inc(turn.transactions)
+        of["last_commit_timestamp_seconds"].set(now_ms / _MS)
         of["batch_records"].observe(turn.records)
         for timestamp_ms in turn.timestamps_ms:
             of["latency_seconds"].observe(max(0.0, now_ms - timestamp_ms) / _MS)
@@ -154,7 +152,10 @@ class Metrics:
             records: of each of its partitions.
             seconds: age of the newest committed event, while records wait.
         """
-        self._of["lag_records"].clear()
+        # Never all of them at once: a scrape between would find no lag, and an alert that waits would begin anew.
+        for partition in self._lagging - records.keys():
+            self._of["lag_records"].remove(partition.topic, partition.number)
+        self._lagging = set(records)
         for partition, behind in records.items():
             self._of["lag_records"].labels(partition.topic, partition.number).set(behind)
         self._of["lag_seconds"].set(seconds if any(records.values()) else 0.0)
@@ -162,9 +163,12 @@ class Metrics:
     def serving(self, served: ServedBundle, failures: int) -> None:
         """Say what serves."""
         manifest = served.resolved.manifest
-        self._of["model_info"].clear()
-        labels = (manifest.name, manifest.version, served.resolved.role or "", served.bundle.digest)
-        self._of["model_info"].labels(*labels).set(1)
+        owner = self._owners.get(manifest.name, manifest.card.owner)
+        labels = (manifest.name, manifest.version, served.resolved.role or "", owner, served.bundle.digest)
+        if labels != self._serving:
+            self._of["model_info"].clear()
+            self._of["model_info"].labels(*labels).set(1)
+            self._serving = labels
         self._raise(("model_load_failures_total",), self._of["model_load_failures_total"], failures)
 
     def compared(self, window: Window) -> None:
@@ -182,9 +186,10 @@ class Metrics:
         for name, value in (("mean", found.mean), ("p95", found.p95), ("max", found.maximum)):
             of["challenger_distance"].labels(name).set(value)
 
-    def loop_age(self, seconds: float) -> None:
-        """Say how long ago the loop moved."""
-        self._of["loop_age_seconds"].set(seconds)
+    def state(self, loop_age_s: float, *, ready: bool) -> None:
+        """Say how long ago the loop moved, and whether the worker is ready."""
+        self._of["loop_age_seconds"].set(loop_age_s)
+        self._of["ready"].set(ready)
 
     def _labelled(self, name: str, labels: list[str]) -> Any:  # noqa: ANN401
         return self._of[name].labels(*labels) if labels else self._of[name]
@@ -194,9 +199,3 @@ class Metrics:
         if value > before:
             metric.inc(value - before)
             self._before[key] = value
-
-
-def _made(metric: Metric, registry: CollectorRegistry) -> Any:  # noqa: ANN401
-    more: dict[str, Any] = {"buckets": metric.buckets} if metric.buckets else {}
-    name = f"{PREFIX}{metric.name}"
-    return _KINDS[metric.kind](name, metric.help, metric.labels, registry=registry, **more)

@@ -62,14 +62,14 @@ def descendants(pid: int) -> list[Process]:
     return below
 
 
-def wait_for(look: Callable[[], Found | None], what: str, limit_s: float = 120) -> Found:
+def wait_for(look: Callable[[], Found | None], what: str, limit_s: float = 120, poll_s: float = _POLL_S) -> Found:
     """Return the first thing that ``look`` finds."""
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
         found = look()
         if found:
             return found
-        time.sleep(_POLL_S)
+        time.sleep(poll_s)
     raise AssertionError(f"{limit_s:g} s, and still no {what}")
 
 

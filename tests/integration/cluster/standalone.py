@@ -1,4 +1,4 @@
-"""A Spark standalone cluster on this machine: a master and two workers under two host names, processes of their own."""
+"""A Spark standalone cluster on this machine: a master, and workers under names of their own, each a process."""
 
 from __future__ import annotations
 
@@ -65,20 +65,22 @@ class StandaloneCluster:
 
     folder: Path
     java: str
+    hosts: tuple[str, ...] = HOSTS
+    """Of the workers, one each."""
     url: str = ""
     _port: int = 0
     _master: subprocess.Popen[bytes] | None = None
     _workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self) -> None:
-        """Return once both workers are registered."""
+        """Return once all workers are registered."""
         self._master = self._launch("master", "master.Master", "127.0.0.1", "--host", "127.0.0.1")
         self.url = self._logged("master", r"Starting Spark master at (spark://\S+)")
         self._port = int(self._logged("master", r"'MasterUI' on port (\d+)"))
-        for host in HOSTS:
+        for host in self.hosts:
             room = ["--cores", "1", "--memory", "1g", "--work-dir", str(self.folder / f"work-{host}")]
             self._workers[host] = self._launch(f"worker-{host}", "worker.Worker", host, "--host", host, *room, self.url)
-        wait_for(lambda: self.alive_hosts() == sorted(HOSTS), "two workers at the master", _READY_S)
+        wait_for(lambda: self.alive_hosts() == sorted(self.hosts), "workers at the master", _READY_S)
 
     def alive_hosts(self) -> list[str]:
         """Return the hosts of the workers that the master believes in, sorted."""
@@ -128,7 +130,9 @@ class StandaloneCluster:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
         try:
             connection.request("GET", "/json/")
-            page: dict[str, Any] = json.loads(connection.getresponse().read())
+            answer = connection.getresponse()
+            # The port is open a moment before the page is there.
+            page: dict[str, Any] = json.loads(answer.read()) if answer.status == http.client.OK else {"workers": []}
         finally:
             connection.close()
         return page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,8 +64,16 @@ def test_what_was_published_is_verified_and_a_forged_copy_is_found(stage: Stream
     producer = KafkaProducer(bootstrap_servers=stage.kafka.bootstrap)
     producer.send(stage.predictions, key=forged.key, value=forged.value, headers=forged.headers).get(30)
     producer.close()
-    code, found = stage.verify()
+    textfiles = stage.folder / "textfiles"
+    textfiles.mkdir()
+    told = (f"metrics.textfile_folder={textfiles}", f"registry.uri={stage.registry}")
+    code, found = stage.verify("--model", f"models:/{MODEL_NAME}@champion", "--set", told[0], "--set", told[1])
     assert (code, found["faults"]) == (3, {"a second first outcome": 1})
+    (file,) = textfiles.iterdir()
+    assert re.search(
+        rf'scoretrail_verify_faults{{model="parcel",output="{stage.predictions}",owner=".+",role="champion"}} 1.0',
+        file.read_text(encoding="utf-8"),
+    )
 
 
 def test_a_drain_under_load_loses_and_doubles_nothing(stage: StreamStage) -> None:

@@ -298,3 +298,18 @@ def test_a_secret_in_the_wrong_place_is_not_in_the_message_nor_in_its_traceback(
     error = refused(conf)
 
     assert SECRET not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize("owner", ["''", "'  '", "null", "[a, b]"])
+def test_a_model_without_an_owner_is_refused(conf: Path, owner: str) -> None:
+    (conf / "base.yaml").write_text(f"metrics: {{owners: {{flight-delay: {owner}}}}}\n")
+    error = refused(conf)
+    assert error.what == "setting metrics.owners.flight-delay cannot be used"
+    assert error.where == str(conf / "base.yaml")
+
+
+def test_owners_are_by_the_names_of_models(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (conf / "base.yaml").write_text("metrics: {owners: {flight-delay: flights, a.b: others}}\n")
+    monkeypatch.setenv("SCORETRAIL__METRICS__OWNERS", '{"late": " from here "}')
+    owners = config.load(folder=conf).settings.metrics.owners
+    assert owners == {"flight-delay": "flights", "a.b": "others", "late": "from here"}

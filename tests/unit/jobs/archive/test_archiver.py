@@ -149,7 +149,7 @@ def test_small_files_are_merged_and_archiving_goes_on(archive: Archive) -> None:
 def test_another_table_is_not_written_to(archive: Archive) -> None:
     archive.archiver().turn()
     with pytest.raises(OutputTableError):
-        Archive(archive.folder, numbers(features=NARROW), archive.topic).archiver()
+        Archive(archive.folder, numbers(features=NARROW), topic=archive.topic).archiver()
 
 
 def test_the_offsets_are_told_with_the_commit(archive: Archive) -> None:

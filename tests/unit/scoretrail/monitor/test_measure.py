@@ -189,6 +189,18 @@ def test_a_column_that_was_constant_may_stay_so_and_any_other_value_is_out_of_ra
     assert "wasserstein" not in measured(then, [8.0] * 500)
 
 
+def test_what_nearly_all_rows_had_may_be_all_there_is() -> None:
+    rain = NumberBins(edges=(0.0,), centres=(0.0, 2.0), minimum=0.0, maximum=9.0)
+    wet, dry = numbers([0.0] * 940 + [2.0] * 60, rain), numbers([0.0] * 960 + [2.0] * 40, rain)
+    assert measured(wet, [0.0] * 500)["constant"].value == 1
+    assert measured(dry, [0.0] * 500)["constant"].value == 0
+    assert measured(dry, [2.0] * 500)["constant"].value == 1
+    mostly: list[str | None] = [*["a"] * 960, *["b"] * 40]
+    assert measured(words(mostly), ["a"] * 500)["constant"].value == 0
+    assert measured(words(mostly), ["b"] * 500)["constant"].value == 1
+    assert measured(words(), ["a"] * 500)["constant"].value == 1
+
+
 # --- Words ------------------------------------------------------------------------------------------------------------
 
 

@@ -119,7 +119,10 @@ def test_no_rows_are_no_error() -> None:
         (("roc_auc", 0.60, 0.59, 0.61), {"roc_auc": "drift"}),
         (("roc_auc", 0.80, 0.79, 0.81), {}),
         (("brier", 0.18, 0.17, 0.19), {}),
-        (("brier", 0.21, 0.205, 0.22), {"brier": "warn"}),
+        (("brier", 0.21, 0.205, 0.22), {}),
+        (("brier", 0.225, 0.22, 0.23), {"brier": "warn"}),
+        (("brier", 0.40, 0.10, 0.70), {}),
+        (("brier", 0.23, 0.23, 0.23), {"brier": "drift"}),
         (("brier", 0.25, 0.24, 0.26), {"brier": "drift"}),
         (("brier", 0.10, 0.09, 0.11), {}),
         (("unknown", 0.10, 0.09, 0.11), {}),
@@ -133,3 +136,26 @@ def test_what_is_worse_than_promised_is_named(now: tuple[str, float, float, floa
     name, value, low, high = now
     found = Performance(100, 50, 10, "days", (Metric(name=name, value=value, low=low, high=high),))
     assert performance.fell_behind(found, promised) == said
+
+
+def test_of_many_figures_one_may_be_worse_by_chance() -> None:
+    promised = {name: Metric(name=name, value=0.70, low=0.68, high=0.72) for name in "abcdefghi"}
+    worse = Metric(name="a", value=0.728, low=0.71, high=0.746)
+    others = [Metric(name=name, value=0.70, low=0.68, high=0.72) for name in "bcdefghi"]
+    alone = Performance(100, 50, 10, "days", (worse,))
+    among = Performance(100, 50, 10, "days", (worse, *others))
+    assert performance.fell_behind(alone, promised) == {"a": "warn"}
+    assert performance.fell_behind(among, promised) == {}
+
+
+@pytest.mark.parametrize("exact", [0.70, 0.71])
+def test_figures_without_any_spread_are_compared_as_they_are(exact: float) -> None:
+    promised = {"brier": Metric(name="brier", value=0.70, low=0.70, high=0.70)}
+    now = Performance(1, 1, 10, "days", (Metric(name="brier", value=exact, low=exact, high=exact),))
+    assert performance.fell_behind(now, promised) == ({} if exact == 0.70 else {"brier": "drift"})
+
+
+def test_a_figure_without_an_interval_says_nothing() -> None:
+    promised = {"brier": Metric(name="brier", value=0.1)}
+    now = Performance(1, 1, 10, "days", (Metric(name="brier", value=0.7, low=0.6, high=0.8),))
+    assert performance.fell_behind(now, promised) == {}

@@ -29,7 +29,7 @@ class Serving:
     def current(self) -> Any:
         if not self.is_loaded:
             raise RegistryError("no bundle is loaded yet")
-        manifest = SimpleNamespace(name="parcel", version="1.0.0")
+        manifest = SimpleNamespace(name="parcel", version="1.0.0", card=SimpleNamespace(owner="parcels"))
         resolved = SimpleNamespace(manifest=manifest, role="champion")
         served = SimpleNamespace(alias_no=3, resolved=resolved, bundle=SimpleNamespace(digest="ab" * 32))
         return SimpleNamespace(served=served, alias_no=3, handler=SimpleNamespace(tally=Tally(keys_read=7)))
@@ -100,3 +100,5 @@ def test_the_lag_is_what_was_not_committed(condition: Condition) -> None:
     assert "scoretrail_stream_lag_seconds 2.0" in text
     assert "scoretrail_stream_store_keys_total 7.0" in text
     assert 'version="1.0.0"' in text
+    assert 'owner="parcels"' in text
+    assert "scoretrail_stream_ready 1.0" in text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -73,6 +75,30 @@ def test_figures_of_one_handler_go_on_with_the_next() -> None:
     metrics.count(Tally(keys_read=4, refused=Counter({"not_json": 1})), "2")
     assert values(metrics, "store_keys_total") == {(): 19}
     assert values(metrics, "refused_total") == {("not_json",): 3}
+
+
+def test_what_serves_names_its_owner_from_the_settings_or_else_from_the_card() -> None:
+    def serving(name: str, version: str) -> Any:
+        manifest = SimpleNamespace(name=name, version=version, card=SimpleNamespace(owner="the card's"))
+        resolved = SimpleNamespace(manifest=manifest, role="champion")
+        return SimpleNamespace(resolved=resolved, bundle=SimpleNamespace(digest="ab"))
+
+    metrics = Metrics({"late": "flights"}, 1_000)
+    metrics.serving(serving("late", "1.0.0"), 0)
+    assert values(metrics, "model_info") == {("ab", "late", "flights", "champion", "1.0.0"): 1}
+    metrics.serving(serving("other", "2.0.0"), 0)
+    assert values(metrics, "model_info") == {("ab", "other", "the card's", "champion", "2.0.0"): 1}
+    assert values(metrics, "memory_limit_bytes") == {(): 1_000}
+
+
+def test_when_it_last_committed_and_whether_it_is_ready() -> None:
+    metrics = Metrics()
+    assert values(metrics, "last_commit_timestamp_seconds") == {(): 0}
+    metrics.observe(Turn(Outcome.COMMITTED, records=1), 5_000)
+    metrics.observe(Turn(Outcome.IDLE), 9_000)
+    metrics.state(0.5, ready=True)
+    assert values(metrics, "last_commit_timestamp_seconds") == {(): 5}
+    assert (values(metrics, "ready"), values(metrics, "loop_age_seconds")) == ({(): 1}, {(): 0.5})
 
 
 def test_lag_is_of_the_partitions_that_are_there() -> None:

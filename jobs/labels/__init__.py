@@ -1,0 +1,1 @@
+"""Ground truth: outcomes joined to the predictions they belong to, and how good these turned out to be."""
