@@ -155,4 +155,4 @@ def vector_bits() -> int:
     """Return the width of the vectors that the kernel is compiled for here."""
     from scoretrail.model.trees.jit import compile_kernel  # noqa: PLC0415
 
-    return compile_kernel("float32", "sum").strip_rows * ctypes.sizeof(ctypes.c_float) * 8 // 4
+    return compile_kernel("float32", "float32", "sum").strip_rows * ctypes.sizeof(ctypes.c_float) * 8 // 4

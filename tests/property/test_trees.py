@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scoretrail.errors import ModelError
+from scoretrail.model.scorer import OnnxSession
 from scoretrail.model.trees.ensemble import NotCoveredError
-from tests.factory.forest import AGGREGATES, MODES, OPERATORS, TRANSFORMS, Forest
-from tests.factory.kernel import differences
+from tests.factory.forest import AGGREGATES, MODES, OPERATORS, TRANSFORMS, Forest, forest_bytes
+from tests.factory.kernel import differences, planned
 
 ROWS = 500
 
@@ -123,8 +124,11 @@ def test_double_precision_is_covered(aggregate: str) -> None:
 
 
 def test_what_onnx_runtime_refuses_is_not_scored_otherwise() -> None:
+    forest = Forest(operator="TreeEnsembleRegressor", targets=3, base=2)
     with pytest.raises(ModelError):
-        differences(Forest(operator="TreeEnsembleRegressor", targets=3, base=2), 0, 10)
+        OnnxSession(forest_bytes(forest, 0), None)
+    with pytest.raises(NotCoveredError, match="2 base values for 3 targets"):
+        planned(forest)
 
 
 def test_sums_overflow_as_they_do_there() -> None:

@@ -50,7 +50,7 @@ def test_the_metadata_is_complete(wheel: Path) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert message["License-Expression"] == "Apache-2.0"
     assert message["Requires-Python"] == "<3.14,>=3.11"
-    assert message.get_all("Provides-Extra") == ["batch", "dev", "drift", "otel", "signing", "stream", "train"]
+    assert message.get_all("Provides-Extra") == ["batch", "dev", "drift", "otel", "signing", "stream", "train", "trees"]
     assert str(message.get_payload()).strip(), "the README is the description"
     assert "scoretrail = jobs.cli:main" in scripts
 

@@ -53,6 +53,14 @@ def _numbers(ensemble: Ensemble) -> str | None:
     return None
 
 
+def _bases(ensemble: Ensemble) -> str | None:
+    """ONNX Runtime refuses such an ensemble, too."""
+    most = (0, 1, 2) if ensemble.classes is not None and ensemble.n_targets == _TWO else (0, ensemble.n_targets)
+    if len(ensemble.base_values) in most:
+        return None
+    return f"it has {len(ensemble.base_values)} base values for {ensemble.n_targets} targets"
+
+
 def _extremes(ensemble: Ensemble) -> str | None:
     """A leaf that does not name a target leaves its least value alone; the kernel would take 0 into account."""
     if ensemble.aggregate not in ("MIN", "MAX"):
@@ -87,6 +95,7 @@ _RULES: Final[tuple[Callable[[Ensemble], str | None], ...]] = (
     _targets,
     _depth,
     _numbers,
+    _bases,
     _extremes,
     _precision,
     _accounts,

@@ -1,13 +1,12 @@
 """What follows the sum over the trees: base values, the second class, the post-transform, as ONNX Runtime does them.
 
-Source: ONNX Runtime, onnxruntime/core/providers/cpu/ml/tree_ensemble_aggregator.h and ml_common.h. NumPy's additions,
-divisions and comparisons are IEEE 754's, so they give the same bits; its exponential is not the C library's, so the
-kernel's is taken.
+Source: ONNX Runtime, onnxruntime/core/providers/cpu/ml/tree_ensemble_aggregator.h and ml_common.h.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -15,26 +14,39 @@ import numpy as np
 from scoretrail.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from scoretrail.model.trees.ensemble import Ensemble
 
-    InPlace = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    """Replaces each value of a C-contiguous array by a function of it, and returns the array."""
+
+class Change(IntEnum):
+    """What becomes of a target's sum, once its base value is added; the numbers are the kernel's."""
+
+    NONE = 0
+    NEGATIVE = 1
+    COMPLEMENT = 2
+    """One less it."""
+    ZERO = 3
 
 
 @dataclass(frozen=True)
-class Functions:
-    """The kernel's functions: they call the C library's exponential, as ONNX Runtime does."""
+class Steps:
+    """What the kernel does with the sums of a row, in the order of its slots; every target is made of one sum."""
 
-    exponential: InPlace
-    logistic: InPlace
+    transform: int
+    """0 for none, 1 for the logistic function, 2 and 3 for the kinds of softmax."""
+    divisor: NDArray[Any]
+    source: NDArray[np.int32]
+    """The sum that a target is made of."""
+    base: NDArray[Any]
+    change: NDArray[np.int32]
+
+    def slots(self) -> list[int]:
+        """Return the number, then the address of every array, which this object keeps."""
+        return [self.transform, *(array.ctypes.data for array in (self.divisor, self.source, self.base, self.change))]
 
 
-_LOWEST: Final = np.finfo(np.float32).min
-_NEARLY_ZERO: Final = np.float32(1e-7)
+_TRANSFORMS: Final = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO")
 _TWO: Final = 2
 
 
@@ -61,7 +73,7 @@ class Ending:
         """
         known = (
             self.aggregate in ("SUM", "AVERAGE", "MIN", "MAX")
-            and self.post_transform in ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO")
+            and self.post_transform in _TRANSFORMS
             and self.second_class in ("none", "complement", "negative", "own")
             and self.output_dtype in ("float32", "float64")
         )
@@ -71,55 +83,41 @@ class Ending:
         if not (known and fits and self.n_trees > 0 and (n_targets == _TWO or not two)):
             raise BundleError("the plan of the trees ends in a way that no ensemble does", where=f"{n_targets} targets")
 
-    def finish(self, sums: NDArray[Any], functions: Functions) -> NDArray[Any]:
-        """Return the scores, (n_rows, n_targets), of sums (n_targets, n_rows), which are overwritten."""
-        with np.errstate(all="ignore"):  # sums may overflow, as they do in ONNX Runtime
-            if self.second_class == "none":
-                scores = self._of_targets(sums, functions)
-            else:
-                scores = self._of_two_classes(sums, functions)
-        return np.ascontiguousarray(scores.T.astype(self.output_dtype, copy=False))
+    def steps(self, n_targets: int, dtype: str) -> Steps:
+        """Return the same as the kernel does it.
 
-    def _of_targets(self, sums: NDArray[Any], functions: Functions) -> NDArray[Any]:
-        if self.aggregate == "AVERAGE":
-            sums /= sums.dtype.type(self.n_trees)
-        # ONNX Runtime adds 0 where there are none, too: a least or greatest value of -0 becomes +0.
-        base = np.array(self.base_values or [0.0] * len(sums), sums.dtype)
-        sums += base[:, None]
-        sums[list(self.silent)] = 0
-        return sums if len(sums) == 1 else self._transformed(sums, functions)
-
-    def _of_two_classes(self, sums: NDArray[Any], functions: Functions) -> NDArray[Any]:
-        first, second = sums
-        if self.second_class == "own":
-            if len(self.base_values) == _TWO:
-                np.add(sums.dtype.type(self.base_values[1]), first, out=second)
-                np.negative(second, out=first)
-            elif self.base_values:
-                first += sums.dtype.type(self.base_values[0])
-            sums[list(self.silent)] = 0
-            return self._transformed(sums, functions)
-        if len(self.base_values) == _TWO:
-            first += sums.dtype.type(self.base_values[0])
-            sums[list(self.silent)] = 0
-            return self._transformed(sums, functions)
-        if self.base_values:
-            first += sums.dtype.type(self.base_values[0])
-        second[:] = first
-        if self.second_class == "complement" and self.post_transform != "LOGISTIC":
-            np.subtract(sums.dtype.type(1), second, out=first)
-            return sums
-        np.negative(second, out=first)
-        return functions.logistic(sums.astype(np.float32, copy=False)) if self.post_transform == "LOGISTIC" else sums
-
-    def _transformed(self, sums: NDArray[Any], functions: Functions) -> NDArray[Any]:
-        if self.post_transform == "LOGISTIC":
-            return functions.logistic(sums.astype(np.float32, copy=False))
-        if self.post_transform == "SOFTMAX":
-            return _softmax(sums, functions)
-        if self.post_transform == "SOFTMAX_ZERO":
-            return _softmax_zero(sums, functions)
-        return sums
+        Args:
+            n_targets: of the ensemble.
+            dtype: of its sums.
+        """
+        targets = range(n_targets)
+        source, changes, bases = list(targets), [Change.NONE] * n_targets, list(self.base_values)
+        transform = _TRANSFORMS.index(self.post_transform)
+        if self.second_class == "none":
+            # ONNX Runtime adds 0 where there are none, too: a least or greatest value of -0 becomes +0.
+            bases = bases or [0.0] * n_targets
+            transform = transform if n_targets > 1 else 0
+        elif self.second_class == "own" and len(bases) == _TWO:
+            source, bases, changes = [0, 0], [bases[1]] * 2, [Change.NEGATIVE, Change.NONE]
+        elif self.second_class != "own" and len(bases) < _TWO:
+            complements = self.second_class == "complement" and self.post_transform != "LOGISTIC"
+            source, bases = [0, 0], bases * 2
+            changes = [Change.COMPLEMENT if complements else Change.NEGATIVE, Change.NONE]
+            transform = transform if self.post_transform == "LOGISTIC" else 0
+        else:
+            bases = bases[:1]
+        # Adding -0 changes nothing, not even a zero's sign.
+        bases += [-0.0] * (n_targets - len(bases))
+        if self.second_class in ("none", "own") or len(self.base_values) == _TWO:
+            changes = [Change.ZERO if target in self.silent else changes[target] for target in targets]
+        averages = self.second_class == "none" and self.aggregate == "AVERAGE"
+        return Steps(
+            transform=transform,
+            divisor=np.array([self.n_trees if averages else 1], dtype),
+            source=np.array(source, np.int32),
+            base=np.array(bases, dtype),
+            change=np.array(changes, np.int32),
+        )
 
 
 def ending_of(ensemble: Ensemble) -> Ending:
@@ -142,31 +140,3 @@ def ending_of(ensemble: Ensemble) -> Ending:
         silent=silent,
         output_dtype=ensemble.output_dtype,
     )
-
-
-def _softmax(sums: NDArray[Any], functions: Functions) -> NDArray[np.float32]:
-    value = sums.astype(np.float32, copy=False)
-    scores = functions.exponential(value - _highest(value))
-    return _shared(scores, scores)
-
-
-def _softmax_zero(sums: NDArray[Any], functions: Functions) -> NDArray[np.float32]:
-    value = sums.astype(np.float32, copy=False)
-    highest = _highest(value)
-    counts = (value > _NEARLY_ZERO) | (value < -_NEARLY_ZERO)
-    raised = functions.exponential(value - highest)
-    scores = np.where(counts, raised, value * functions.exponential(-highest))
-    return _shared(scores, np.where(counts, raised, np.float32(0)))
-
-
-def _highest(value: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return each row's highest value; NaN is higher than none."""
-    return np.asarray(np.fmax.reduce(value, axis=0, initial=_LOWEST), np.float32)
-
-
-def _shared(scores: NDArray[np.float32], parts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the scores divided by the sum of the parts, which are added in the order of the targets."""
-    total = np.zeros(scores.shape[1], np.float32)
-    for part in parts:
-        total += part
-    return scores / total

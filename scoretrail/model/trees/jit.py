@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Dtype = Literal["float32", "float64"]
 Combination = Literal["sum", "min", "max"]
 
+_SCALAR: Final[dict[Dtype, str]] = {"float32": "float", "float64": "double"}
 _AFTER: Final[dict[Combination, str]] = {
     "sum": "%after = fadd {t} %before, %v",
     "min": "%less = fcmp olt {t} %v, %before\n  %after = select {b} %less, {t} %v, {t} %before",
@@ -47,14 +48,11 @@ class Kernel:
     """(model, columns, n_rows, out, work), addresses but the third; for many rows."""
     rows: Callable[[int, int, int, int, int], None]
     """The same, for few."""
-    exponential: Callable[[int, int], None]
-    logistic: Callable[[int, int], None]
-    """Both: (values, n), in place."""
 
 
 @functools.cache
-def compile_kernel(dtype: Dtype, combination: Combination) -> Kernel:
-    """Return the kernel for a type of number and a way to put the trees' values together, compiled once a process.
+def compile_kernel(dtype: Dtype, output: Dtype, combination: Combination) -> Kernel:
+    """Return the kernel for a type of sums, one of scores and a way to put values together, compiled once a process.
 
     It takes some hundredths of a second, so nothing is kept on disk that could be stale, shared or written by others.
 
@@ -63,7 +61,7 @@ def compile_kernel(dtype: Dtype, combination: Combination) -> Kernel:
     """
     with _compiling:
         try:
-            engine, strip_rows = _compile(dtype, combination)
+            engine, strip_rows = _compile(dtype, output, combination)
         except (RuntimeError, OSError) as error:
             raise DependencyError(
                 "the tree kernel cannot be compiled on this machine",
@@ -71,17 +69,14 @@ def compile_kernel(dtype: Dtype, combination: Combination) -> Kernel:
                 fix="set model.engine: onnxruntime, which needs no compiled code",
             ) from error
     score = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
-    each = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
     return Kernel(
         strip_rows,
         score(engine.get_function_address("strips")),
         score(engine.get_function_address("rows")),
-        each(engine.get_function_address("exponential")),
-        each(engine.get_function_address("logistic")),
     )
 
 
-def _compile(dtype: Dtype, combination: Combination) -> tuple[llvm.ExecutionEngine, int]:
+def _compile(dtype: Dtype, output: Dtype, combination: Combination) -> tuple[llvm.ExecutionEngine, int]:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     cpu, features = _host()
@@ -89,7 +84,7 @@ def _compile(dtype: Dtype, combination: Combination) -> tuple[llvm.ExecutionEngi
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=cpu, features=features.flatten(), opt=3, jit=True
     )
-    module = llvm.parse_assembly(_source(dtype, combination, lanes))
+    module = llvm.parse_assembly(_source(dtype, output, combination, lanes))
     module.verify()
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
@@ -107,9 +102,9 @@ def _lanes(features: llvm.FeatureMap) -> int:
     return (512 if features.get("avx512f") else 256 if features.get("avx2") else 128) // 32
 
 
-def _source(dtype: Dtype, combination: Combination, lanes: int) -> str:
+def _source(dtype: Dtype, output: Dtype, combination: Combination, lanes: int) -> str:
     strip_rows = lanes * _REGISTERS_PER_STRIP
-    scalar = "float" if dtype == "float32" else "double"
+    scalar = _SCALAR[dtype]
     vector = f"<{strip_rows} x {scalar}>"
     text = (importlib.resources.files("scoretrail.model.trees") / "kernel.ll").read_text(encoding="utf-8")
     return string.Template(text).substitute(
@@ -119,8 +114,19 @@ def _source(dtype: Dtype, combination: Combination, lanes: int) -> str:
         L=strip_rows,
         G=lanes,
         LANES=", ".join(f"i32 {i}" for i in range(lanes)),
-        EXP="expf" if dtype == "float32" else "exp",
+        O=_SCALAR[output],
+        T_TO_O=_conversion(dtype, output),
+        T_TO_FLOAT=_conversion(dtype, "float32"),
+        O_TO_FLOAT=_conversion(output, "float32"),
+        FLOAT_TO_O=_conversion("float32", output),
         FIRST=_FIRST[combination],
         COMBINE_STRIP=_AFTER[combination].format(t=vector, b=f"<{strip_rows} x i1>"),
         COMBINE_ROW=_AFTER[combination].format(t=scalar, b="i1"),
     )
+
+
+def _conversion(given: Dtype, wanted: Dtype) -> str:
+    """Return the instruction that turns one type of number into another; it rounds as IEEE 754 says."""
+    if given == wanted:
+        return "bitcast"
+    return "fpext" if wanted == "float64" else "fptrunc"

@@ -1,9 +1,9 @@
 ; The tree kernel, in LLVM's own language: docs/explanation/trees.md tells how it works.
 ;
-; $T is the type of features, thresholds and leaf values (float or double), $L the number of rows that one pass of
-; @strips scores together, $G the number of entries that @rows looks at together. A model is a table of 64-bit slots,
-; numbers and addresses, in the order of scoretrail.model.trees.layout.Layout.slots; nothing here checks a bound,
-; Layout has done it.
+; $T is the type of features, thresholds and leaf values (float or double), $O that of scores, $L the number of rows that
+; one pass of @strips scores together, $G the number of entries that @rows looks at together. A model is a table of
+; 64-bit slots, numbers and addresses, in the order of Layout.slots and Ending.slots in scoretrail.model.trees; nothing
+; here checks a bound, they have done it.
 ;
 ; Arithmetic has no fast-math flag: LLVM may neither reorder nor contract it.
 
@@ -12,10 +12,10 @@ declare i32 @llvm.cttz.i32(i32, i1)
 declare <$L x $T> @llvm.masked.gather.v${L}${S}.v${L}p0(<$L x ptr>, i32, <$L x i1>, <$L x $T>)
 declare <$G x $T> @llvm.masked.gather.v${G}${S}.v${G}p0(<$G x ptr>, i32, <$G x i1>, <$G x $T>)
 declare i32 @llvm.vector.reduce.and.v${G}i32(<$G x i32>)
-declare $T @llvm.fabs.${S}($T)
-declare $T @$EXP($T)
+declare float @llvm.fabs.f32(float)
+declare float @expf(float)
 
-; Scores n_rows rows, $L at a time. columns: an address per feature; out: n_targets x n_rows;
+; Scores n_rows rows, $L at a time. columns: an address per feature; out: n_rows x n_targets;
 ; work: (n_columns + n_targets) x $L.
 define void @strips(ptr %model, ptr %columns, i64 %n_rows, ptr noalias %out, ptr noalias %work) {
 entry:
@@ -28,7 +28,7 @@ strip:
   %count = select i1 %full, i64 $L, i64 %left
   call void @fill_strip(ptr %model, ptr %columns, i64 %start, i64 %count, ptr %work)
   call void @trees_strip(ptr %model, ptr %work)
-  call void @give_strip(ptr %model, ptr %out, i64 %n_rows, i64 %start, i64 %count, ptr %work)
+  call void @finish_strip(ptr %model, ptr %out, i64 %start, i64 %count, ptr %work)
   %more = icmp ult i64 %stop, %n_rows
   br i1 %more, label %strip, label %done
 done:
@@ -231,47 +231,31 @@ done:
   ret void
 }
 
-; Copies the sums of a strip to where they belong.
-define internal void @give_strip(ptr %model, ptr %out, i64 %n_rows, i64 %start, i64 %count, ptr %work) noinline {
+; Turns the sums of a strip into its scores.
+define internal void @finish_strip(ptr %model, ptr %out, i64 %start, i64 %count, ptr %work) noinline {
 entry:
   %n_columns = load i64, ptr %model
   %n_targets_at = getelementptr i64, ptr %model, i64 2
   %n_targets = load i64, ptr %n_targets_at
   %sums_offset = mul i64 %n_columns, $L
   %sums = getelementptr $T, ptr %work, i64 %sums_offset
-  %full = icmp eq i64 %count, $L
-  br label %target
-target:
-  %k = phi i64 [ 0, %entry ], [ %k.next, %next ]
-  %k.offset = mul i64 %k, $L
-  %from = getelementptr $T, ptr %sums, i64 %k.offset
-  %row = mul i64 %k, %n_rows
-  %first = add i64 %row, %start
-  %to = getelementptr $T, ptr %out, i64 %first
-  br i1 %full, label %whole, label %part
-whole:
-  %all = load <$L x $T>, ptr %from, align $A
-  store <$L x $T> %all, ptr %to, align $A
-  br label %next
-part:
-  %i = phi i64 [ 0, %target ], [ %i.next, %part ]
-  %one_at = getelementptr $T, ptr %from, i64 %i
-  %one = load $T, ptr %one_at
-  %place = getelementptr $T, ptr %to, i64 %i
-  store $T %one, ptr %place
+  br label %row
+row:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %row ]
+  %from = getelementptr $T, ptr %sums, i64 %i
+  %r = add i64 %start, %i
+  %place = mul i64 %r, %n_targets
+  %to = getelementptr $O, ptr %out, i64 %place
+  call void @finish(ptr %model, ptr %from, i64 $L, ptr %to)
   %i.next = add i64 %i, 1
   %i.more = icmp ult i64 %i.next, %count
-  br i1 %i.more, label %part, label %next
-next:
-  %k.next = add i64 %k, 1
-  %k.more = icmp ult i64 %k.next, %n_targets
-  br i1 %k.more, label %target, label %done
+  br i1 %i.more, label %row, label %done
 done:
   ret void
 }
 
 ; Scores n_rows rows one by one, $G nodes of a tree at a time: for the few rows that would leave a strip empty.
-; Same columns, out and sums as @strips; work: n_columns + n_targets.
+; Same columns and out as @strips; work: n_columns + n_targets.
 define void @rows(ptr %model, ptr %columns, i64 %n_rows, ptr noalias %out, ptr noalias %work) {
 entry:
   br label %row
@@ -437,59 +421,135 @@ tree.end:
   %t.more = icmp ult i64 %t.next, %n_trees
   br i1 %t.more, label %tree, label %give
 give:
-  %o = phi i64 [ 0, %tree.end ], [ %o.next, %give ]
-  %o.from = getelementptr $T, ptr %sums, i64 %o
-  %o.value = load $T, ptr %o.from
-  %o.row = mul i64 %o, %n_rows
-  %o.place = add i64 %o.row, %r
-  %o.at = getelementptr $T, ptr %out, i64 %o.place
-  store $T %o.value, ptr %o.at
-  %o.next = add i64 %o, 1
-  %o.more = icmp ult i64 %o.next, %n_targets
-  br i1 %o.more, label %give, label %done
+  %o.place = mul i64 %r, %n_targets
+  %o.to = getelementptr $O, ptr %out, i64 %o.place
+  call void @finish(ptr %model, ptr %sums, i64 1, ptr %o.to)
+  ret void
+}
+
+; Turns the sums of a row into its scores, as ONNX Runtime does: of each target, a sum divided, with a base value, and
+; itself, its negative, one less it, or 0; then the post-transform, which is in single precision.
+; from: the row's first sum; step: from a target's sum to the next one's; to: the row's scores.
+define internal void @finish(ptr %model, ptr %from, i64 %step, ptr %to) noinline {
+entry:
+  %n_targets_at = getelementptr i64, ptr %model, i64 2
+  %n_targets = load i64, ptr %n_targets_at
+  %transform_at = getelementptr i64, ptr %model, i64 15
+  %transform = load i64, ptr %transform_at
+  %divisor_at = getelementptr i64, ptr %model, i64 16
+  %divisor.at = load ptr, ptr %divisor_at
+  %divisor = load $T, ptr %divisor.at
+  %source_at = getelementptr i64, ptr %model, i64 17
+  %source = load ptr, ptr %source_at
+  %base_at = getelementptr i64, ptr %model, i64 18
+  %base = load ptr, ptr %base_at
+  %change_at = getelementptr i64, ptr %model, i64 19
+  %change = load ptr, ptr %change_at
+  %is_plain = icmp eq i64 %transform, 0
+  br label %target
+target:
+  %k = phi i64 [ 0, %entry ], [ %k.next, %target ]
+  %highest = phi float [ 0xC7EFFFFFE0000000, %entry ], [ %highest.next, %target ]
+  %source.k_at = getelementptr i32, ptr %source, i64 %k
+  %source.k = load i32, ptr %source.k_at
+  %source.k64 = zext i32 %source.k to i64
+  %sum.place = mul i64 %source.k64, %step
+  %sum.at = getelementptr $T, ptr %from, i64 %sum.place
+  %sum = load $T, ptr %sum.at
+  %mean = fdiv $T %sum, %divisor
+  %base.k_at = getelementptr $T, ptr %base, i64 %k
+  %base.k = load $T, ptr %base.k_at
+  %value = fadd $T %mean, %base.k
+  %change.k_at = getelementptr i32, ptr %change, i64 %k
+  %change.k = load i32, ptr %change.k_at
+  %negates = icmp eq i32 %change.k, 1
+  %negated = fneg $T %value
+  %value.1 = select i1 %negates, $T %negated, $T %value
+  %complements = icmp eq i32 %change.k, 2
+  %complement = fsub $T 1.0, %value
+  %value.2 = select i1 %complements, $T %complement, $T %value.1
+  %silences = icmp eq i32 %change.k, 3
+  %value.3 = select i1 %silences, $T 0.0, $T %value.2
+  %single = $T_TO_FLOAT $T %value.3 to float
+  %transformable = $FLOAT_TO_O float %single to $O
+  %plain = $T_TO_O $T %value.3 to $O
+  %score = select i1 %is_plain, $O %plain, $O %transformable
+  %to.k = getelementptr $O, ptr %to, i64 %k
+  store $O %score, ptr %to.k
+  %higher = fcmp ogt float %single, %highest
+  %highest.next = select i1 %higher, float %single, float %highest
+  %k.next = add i64 %k, 1
+  %k.more = icmp ult i64 %k.next, %n_targets
+  br i1 %k.more, label %target, label %choose
+choose:
+  switch i64 %transform, label %done [ i64 1, label %logistic
+                                       i64 2, label %softmax
+                                       i64 3, label %softmax ]
+
+logistic:
+  %l = phi i64 [ 0, %choose ], [ %l.next, %logistic ]
+  %l.at = getelementptr $O, ptr %to, i64 %l
+  %l.given = load $O, ptr %l.at
+  %l.x = $O_TO_FLOAT $O %l.given to float
+  %l.y = call float @logistic(float %l.x)
+  %l.score = $FLOAT_TO_O float %l.y to $O
+  store $O %l.score, ptr %l.at
+  %l.next = add i64 %l, 1
+  %l.more = icmp ult i64 %l.next, %n_targets
+  br i1 %l.more, label %logistic, label %done
+
+; Under the second kind, what is nearly zero is not raised and does not count in the total.
+softmax:
+  %counts_all = icmp eq i64 %transform, 2
+  %lowered = fneg float %highest.next
+  %low = call float @expf(float %lowered)
+  br label %raise
+raise:
+  %r = phi i64 [ 0, %softmax ], [ %r.next, %raise ]
+  %total = phi float [ 0.0, %softmax ], [ %total.next, %raise ]
+  %r.at = getelementptr $O, ptr %to, i64 %r
+  %r.given = load $O, ptr %r.at
+  %r.x = $O_TO_FLOAT $O %r.given to float
+  %above = fcmp ogt float %r.x, 0x3E7AD7F2A0000000
+  %below = fcmp olt float %r.x, 0xBE7AD7F2A0000000
+  %counts.1 = or i1 %above, %below
+  %counts = or i1 %counts.1, %counts_all
+  %power = fsub float %r.x, %highest.next
+  %raised = call float @expf(float %power)
+  %weak = fmul float %r.x, %low
+  %r.y = select i1 %counts, float %raised, float %weak
+  %r.score = $FLOAT_TO_O float %r.y to $O
+  store $O %r.score, ptr %r.at
+  %part = select i1 %counts, float %raised, float 0.0
+  %total.next = fadd float %total, %part
+  %r.next = add i64 %r, 1
+  %r.more = icmp ult i64 %r.next, %n_targets
+  br i1 %r.more, label %raise, label %share
+share:
+  %s = phi i64 [ 0, %raise ], [ %s.next, %share ]
+  %s.at = getelementptr $O, ptr %to, i64 %s
+  %s.given = load $O, ptr %s.at
+  %s.x = $O_TO_FLOAT $O %s.given to float
+  %s.y = fdiv float %s.x, %total.next
+  %s.score = $FLOAT_TO_O float %s.y to $O
+  store $O %s.score, ptr %s.at
+  %s.next = add i64 %s, 1
+  %s.more = icmp ult i64 %s.next, %n_targets
+  br i1 %s.more, label %share, label %done
 done:
   ret void
 }
 
-; Replaces n values by the C library's exponential of them: the very function that ONNX Runtime calls.
-define void @exponential(ptr %values, i64 %n) {
-entry:
-  %any = icmp ne i64 %n, 0
-  br i1 %any, label %each, label %done
-each:
-  %i = phi i64 [ 0, %entry ], [ %i.next, %each ]
-  %at = getelementptr $T, ptr %values, i64 %i
-  %x = load $T, ptr %at
-  %y = call $T @$EXP($T %x)
-  store $T %y, ptr %at
-  %i.next = add i64 %i, 1
-  %more = icmp ult i64 %i.next, %n
-  br i1 %more, label %each, label %done
-done:
-  ret void
-}
-
-; Replaces n values by their logistic function, as ONNX Runtime computes it: 1 / (1 + exp(-|x|)), or one less that.
-define void @logistic(ptr %values, i64 %n) {
-entry:
-  %any = icmp ne i64 %n, 0
-  br i1 %any, label %each, label %done
-each:
-  %i = phi i64 [ 0, %entry ], [ %i.next, %each ]
-  %at = getelementptr $T, ptr %values, i64 %i
-  %x = load $T, ptr %at
-  %size = call $T @llvm.fabs.${S}($T %x)
-  %power = fneg $T %size
-  %raised = call $T @$EXP($T %power)
-  %below = fadd $T 1.0, %raised
-  %upper = fdiv $T 1.0, %below
-  %lower = fsub $T 1.0, %upper
-  %negative = fcmp olt $T %x, 0.0
-  %y = select i1 %negative, $T %lower, $T %upper
-  store $T %y, ptr %at
-  %i.next = add i64 %i, 1
-  %more = icmp ult i64 %i.next, %n
-  br i1 %more, label %each, label %done
-done:
-  ret void
+; The logistic function as ONNX Runtime computes it: 1 / (1 + exp(-|x|)), or one less that. The exponential is the C
+; library's, the very function that it calls.
+define internal float @logistic(float %x) noinline {
+  %size = call float @llvm.fabs.f32(float %x)
+  %power = fneg float %size
+  %raised = call float @expf(float %power)
+  %below = fadd float 1.0, %raised
+  %upper = fdiv float 1.0, %below
+  %lower = fsub float 1.0, %upper
+  %negative = fcmp olt float %x, 0.0
+  %y = select i1 %negative, float %lower, float %upper
+  ret float %y
 }

@@ -106,11 +106,10 @@ class Layout:
         stop = self.tree_value + (last_leaf + 1) * self.tree_width.astype(np.int64)
         yield "values", len(self.values) <= MAX_VALUES + 2**20 and int(stop.max()) <= len(self.values)
 
-    def slots(self) -> NDArray[np.int64]:
-        """Return the kernel's table: three numbers, then the address of every array."""
+    def slots(self) -> list[int]:
+        """Return three numbers, then the address of every array, which this object keeps."""
         arrays = [getattr(self, one.name) for one in fields(self)[1:]]
-        numbers = [self.n_columns, len(self.tree_end), self.n_targets]
-        return np.array([*numbers, *(array.ctypes.data for array in arrays)], np.int64)
+        return [self.n_columns, len(self.tree_end), self.n_targets, *(array.ctypes.data for array in arrays)]
 
 
 def lay_out(ensemble: Ensemble) -> Layout:

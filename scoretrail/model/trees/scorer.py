@@ -10,19 +10,17 @@ from scoretrail.errors import BundleError, ScoreError
 from scoretrail.feature.tensor import ARROW_OF_DTYPE, to_tensors
 from scoretrail.model.scorer import FREE_CALL_ROWS, OnnxSession, shaped
 from scoretrail.model.trees.column import ColumnReader, address_of, addresses_of
-from scoretrail.model.trees.ending import Functions
 from scoretrail.model.trees.jit import compile_kernel
 from scoretrail.model.trees.plan import TREES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
 
     from scoretrail.feature.tensor import TensorSpec
     from scoretrail.model.manifest import Output
-    from scoretrail.model.trees.ending import InPlace
     from scoretrail.model.trees.plan import TreePlan
 
 _COMBINATION: Final = {"SUM": "sum", "AVERAGE": "sum", "MIN": "min", "MAX": "max"}
@@ -54,11 +52,10 @@ class TreeScorer:
         self._output = output
         self._tensors = tensors
         self._dtype = np.dtype(plan.dtype)
-        self._slots = plan.layout.slots()
+        self._steps = plan.ending.steps(plan.layout.n_targets, plan.dtype)  # owns what some slots point at
+        self._slots = np.array([*plan.layout.slots(), *self._steps.slots()], np.int64)
         self._model = self._slots.ctypes.data
-        self._kernel = compile_kernel(plan.dtype, _COMBINATION[plan.ending.aggregate])
-        single = compile_kernel("float32", "sum")  # scores are in single precision from the post-transform on
-        self._functions = Functions(_in_place(single.exponential), _in_place(single.logistic))
+        self._kernel = compile_kernel(plan.dtype, plan.ending.output_dtype, _COMBINATION[plan.ending.aggregate])
         self._before = OnnxSession(plan.before, block) if plan.before else None
         self._after = OnnxSession(plan.after, block, output.name) if plan.after else None
         self.columns = [] if plan.before else _columns(plan, tensors)
@@ -116,19 +113,11 @@ class TreeScorer:
     def _ensemble(self, addresses: NDArray[np.int64], n_rows: int) -> NDArray[Any]:
         layout, kernel = self._plan.layout, self._kernel
         few = n_rows <= _FEW_ROWS
-        sums = np.empty((layout.n_targets, n_rows), self._dtype)
-        work = np.zeros((layout.n_columns + layout.n_targets) * (1 if few else kernel.strip_rows), self._dtype)
+        scores = np.empty((n_rows, layout.n_targets), self._plan.ending.output_dtype)
+        work = np.empty((layout.n_columns + layout.n_targets) * (1 if few else kernel.strip_rows), self._dtype)
         run = kernel.rows if few else kernel.strips
-        run(self._model, address_of(addresses), n_rows, address_of(sums), address_of(work))
-        return self._plan.ending.finish(sums, self._functions)
-
-
-def _in_place(function: Callable[[int, int], None]) -> InPlace:
-    def apply(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        function(address_of(values), values.size)
-        return values
-
-    return apply
+        run(self._model, address_of(addresses), n_rows, address_of(scores), address_of(work))
+        return scores
 
 
 def _columns(plan: TreePlan, tensors: Sequence[TensorSpec]) -> list[tuple[str, pa.DataType]]:

@@ -44,7 +44,7 @@ def test_every_processor_gives_the_same_bits(processor: str, monkeypatch: pytest
     monkeypatch.setattr(jit, "_host", lambda: (name, features))
     jit.compile_kernel.cache_clear()
     try:
-        assert jit.compile_kernel("float32", "sum").strip_rows == strip_rows
+        assert jit.compile_kernel("float32", "float32", "sum").strip_rows == strip_rows
         assert scores().tobytes() == expected.tobytes()
     finally:
         jit.compile_kernel.cache_clear()
@@ -83,7 +83,7 @@ def test_several_threads_may_share_a_scorer() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_no_product_is_fused_with_a_sum(dtype: jit.Dtype) -> None:
-    source = jit._source(dtype, "sum", 16)
+    source = jit._source(dtype, dtype, "sum", 16)
     words = " ".join(line.partition(";")[0] for line in source.splitlines()).split()
     assert "fadd" in words
     assert not {"fast", "contract", "reassoc", "nnan", "afn"} & set(words)
@@ -101,7 +101,7 @@ def test_what_cannot_be_compiled_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 
     try:
         with pytest.raises(DependencyError, match="cannot be compiled on this machine"):
-            jit.compile_kernel("float32", "sum")
+            jit.compile_kernel("float32", "float32", "sum")
     finally:
         jit.compile_kernel.cache_clear()
 
@@ -110,7 +110,7 @@ def test_a_process_compiles_in_a_fraction_of_a_second_and_writes_nothing(tmp_pat
     program = (
         "import time; start = time.perf_counter()\n"
         "from scoretrail.model.trees.jit import compile_kernel\n"
-        "compile_kernel('float32', 'sum'); print(time.perf_counter() - start)"
+        "compile_kernel('float32', 'float32', 'sum'); print(time.perf_counter() - start)"
     )
     home = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
     # Many at once, as when a cluster's workers start: none waits for, or sees, what another did.

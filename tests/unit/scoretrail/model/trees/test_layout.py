@@ -52,7 +52,7 @@ def test_what_was_laid_out_may_be_given_to_the_kernel() -> None:
 
     made.check(FOREST.features)
     slots = made.slots()
-    assert slots[:3].tolist() == [made.n_columns, 3, 3]
+    assert slots[:3] == [made.n_columns, 3, 3]
     assert slots[3] == made.column_source.ctypes.data
 
 

@@ -111,7 +111,7 @@ def test_what_scikit_learn_trains_is_proven(kind: str) -> None:
 
 def wrong(monkeypatch: pytest.MonkeyPatch, right: str, made: str) -> None:
     source = jit._source
-    assert right in source("float32", "sum", 16)
+    assert right in source("float32", "float32", "sum", 16)
     monkeypatch.setattr(jit, "_source", lambda *given: source(*given).replace(right, made))
     jit.compile_kernel.cache_clear()
 
