@@ -36,6 +36,7 @@ class _Source(msgspec.Struct):
 
 class _Trail(msgspec.Struct):
     bundle_sha256: str
+    engine: str
     event_sha256: str
     features_sha256: str
     model: str
@@ -175,6 +176,7 @@ class RowMaker:
             "inputs_schema": found.inputs_schema,
             "score_digest": trail.score_digest,
             "scoring_version": trail.scoring_version,
+            "engine": trail.engine,
             "onnxruntime": trail.onnxruntime,
             "repeats_bits": trail.repeats_bits,
             "store_unavailable": found.store_unavailable,

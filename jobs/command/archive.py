@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.command.again import EngineOption, scored_by
 from jobs.command.frame import command, group
 from jobs.command.invocation import Invocation
 from scoretrail.errors import DifferenceError, OutputTableError, UsageError
@@ -78,8 +79,11 @@ def reproduce(
         str | None, typer.Argument(metavar="[COLUMN=VALUE]", help="Which rows, such as event_date=2013-12-02.")
     ] = None,
     table: ArchiveOption = None,
+    engine: EngineOption = None,
 ) -> None:
     """Score archived inputs again and compare every bit; exit 3 when one differs.
+
+    Any engine must come to the same bits: --engine onnxruntime shows it of rows that the tree kernel scored.
 
     Raises:
         DifferenceError: one does.
@@ -90,7 +94,7 @@ def reproduce(
     from jobs.command.trail import row_filter
     from scoretrail.table import OutputTable
 
-    settings = invocation.settings
+    settings = scored_by(invocation.settings, engine)
     opened = OutputTable(archive_uri(settings, table), settings.storage.plain())
     if not opened.exists:
         raise OutputTableError("there is no table here", where=opened.uri, fix="`scoretrail stream archive` makes one")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from jobs.command.again import EngineOption, scored_by
 from jobs.command.frame import command, group
 from jobs.command.invocation import Invocation
 from jobs.command.place import TableOption, open_table, table_uri
@@ -17,13 +17,6 @@ app = group("List, show, verify, reproduce and release scoring runs.")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or `latest`.")]
 _SHOWN = 20
-
-
-class EngineChoice(StrEnum):
-    """What may score rows again."""
-
-    AUTO = "auto"
-    ONNXRUNTIME = "onnxruntime"
 
 
 @command(app, "list")
@@ -127,9 +120,7 @@ def reproduce(
     input_: Annotated[
         str | None, typer.Option("--input", metavar="ROOT", help="Where the input lies today, if it moved.")
     ] = None,
-    engine: Annotated[
-        EngineChoice | None, typer.Option(help="What scores them again; default model.engine.", show_default=False)
-    ] = None,
+    engine: EngineOption = None,
 ) -> None:
     """Score a run's rows again and compare every bit; exit 3 when one differs.
 
@@ -143,10 +134,7 @@ def reproduce(
 
     opened = open_table(invocation, table)
     run_id = resolve_run(_store(invocation, table)[1], run_id)
-    settings = invocation.settings
-    if engine is not None:
-        chosen = settings.model.model_copy(update={"engine": engine.value})
-        settings = settings.model_copy(update={"model": chosen})
+    settings = scored_by(invocation.settings, engine)
     result = reproduction.reproduce(
         opened,
         run_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import pyarrow as pa
 
@@ -15,6 +15,7 @@ from jobs.stream.message.provenance import SHORT_TRAIL
 from jobs.stream.message.refusal import Reason
 from scoretrail.feature.schema import FaultCode
 from scoretrail.feature.stored import Outcome
+from scoretrail.model.manifest import EngineName
 
 if TYPE_CHECKING:
     from scoretrail.feature.schema import Field
@@ -155,6 +156,7 @@ def _stored_schema() -> Schema:
 def _trail_properties() -> Schema:
     return {
         "bundle_sha256": {**_SHA256, "description": "Of the manifest, which hashes everything in the bundle."},
+        "engine": {"type": "string", "enum": list(get_args(EngineName)), "description": "What scored."},
         "event_sha256": {**_SHA256, "description": "Of the event's raw value; of no bytes where it has none."},
         "model": {**_TEXT, "description": "Name of the model in the registry."},
         "model_sha256": {**_SHA256, "description": "Of model.onnx."},

@@ -57,6 +57,7 @@ class Provenance:
         manifest = self.bundle.manifest
         return {
             "bundle_sha256": self.bundle.digest,
+            "engine": self.bundle.engine.name,
             "event_sha256": event_sha256,
             "model": manifest.name,
             "model_sha256": manifest.files[MODEL],

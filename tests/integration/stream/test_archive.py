@@ -43,8 +43,9 @@ def test_archived_erased_and_made_again_after_the_topic_is_gone(stage: ArchiveSt
     admin = KafkaAdminClient(bootstrap_servers=stage.kafka.bootstrap)
     admin.delete_topics([stage.topic])
     admin.close()
-    told = stage.command("stream", "reproduce")
-    assert (told["rows"], told["equal"], told["different"]) == (300, 300, 0)
+    for engine in ("auto", "onnxruntime"):
+        told = stage.command("stream", "reproduce", "--engine", engine)
+        assert (told["rows"], told["equal"], told["different"]) == (300, 300, 0)
 
     key = next(iter(scores))
     told = stage.command("erase", key, "--reason", "ticket 12", "--vacuum")

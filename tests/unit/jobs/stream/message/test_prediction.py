@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from jobs.stream.message.identity import EventSource
 from jobs.stream.message.provenance import Provenance
 from scoretrail.digest import canonical_json, of_bytes
 from scoretrail.feature.packed import Layout
+from scoretrail.model.engine import Engine
 from scoretrail.model.manifest import Abstention, Guards
 from scoretrail.scoring import score_batch
 from tests.factory.streamed import (
@@ -60,6 +62,14 @@ def test_a_prediction_says_everything() -> None:
     assert told["trail"]["source"] == {"cluster": "c1", "offset": 7, "partition": 3, "topic": "events"}
     assert told["trail"]["bundle_sha256"] == bundle.digest
     assert told["trail"]["repeats_bits"] is True
+    assert told["trail"]["engine"] == "onnxruntime"
+
+
+def test_a_prediction_names_the_engine_that_scored() -> None:
+    bundle = replace(chances(), engine=Engine("trees", "proven"))
+    (message,) = handler(bundle).handle([event(7, x=0.75)])
+
+    assert value_of(message)["trail"]["engine"] == "trees"
 
 
 @pytest.mark.parametrize("make", [chances, numbers, three], ids=lambda make: make.__name__)
