@@ -142,5 +142,6 @@ def _pool(thresholds: set[float], dtype: np.dtype[Any], *, whole: bool) -> NDArr
     if whole:
         small = at[np.abs(at) < 2.0 ** (np.finfo(dtype).nmant - 1)]
         return np.unique(np.concatenate([np.zeros(1, dtype), np.floor(small) - 1, np.floor(small), np.ceil(small)]))
-    above, below = (np.nextafter(at, np.array(side, dtype)) for side in (np.inf, -np.inf))
+    with np.errstate(over="ignore"):  # beyond the greatest number is infinity, which is a neighbour as well
+        above, below = (np.nextafter(at, np.array(side, dtype)) for side in (np.inf, -np.inf))
     return np.concatenate([at, above, below])

@@ -18,6 +18,7 @@ from scoretrail.model.registration import block_rows, infer_output
 from scoretrail.model.trees import jit
 from scoretrail.model.trees.trial import try_kernel
 from tests.factory import example
+from tests.factory.converted.train import FEATURES, HERE
 from tests.factory.forest import Forest, forest_bytes
 from tests.factory.kernel import tensors_of
 
@@ -107,6 +108,26 @@ def test_what_scikit_learn_trains_is_proven(kind: str) -> None:
     proof, plan = try_kernel(data, output, None, (spec,), features, ROWS)
 
     assert (proof.name, plan is not None) == ("trees", True), proof.reason
+
+
+@pytest.mark.parametrize("task", ["binary", "classes", "number"])
+@pytest.mark.parametrize("library", ["xgboost", "catboost"])
+def test_what_other_converters_wrote_is_proven(library: str, task: str) -> None:
+    data = (HERE / f"{library}-{task}.onnx").read_bytes()
+    graph = graphs.inspect(data)
+    labels = {"binary": ("0", "1"), "classes": ("0", "1", "2"), "number": ()}[task]
+    output = infer_output(graph, None, labels)
+    (given,) = graph.inputs
+    names = tuple(f"f{i}" for i in range(FEATURES))
+    random = np.random.default_rng(4)
+    shape = (3_000, FEATURES)
+    matrix = np.where(random.random(shape) < 0.1, np.nan, random.normal(size=shape)).astype(np.float32)
+    features = pa.RecordBatch.from_pydict({name: pa.array(matrix[:, i].copy()) for i, name in enumerate(names)})
+
+    proof, plan = try_kernel(data, output, None, (TensorSpec(given.name, "float32", names),), features, ROWS)
+
+    assert (proof.name, plan is not None) == ("trees", True), proof.reason
+    assert output.form == ("zipmap" if library == "catboost" and task != "number" else "matrix")
 
 
 def wrong(monkeypatch: pytest.MonkeyPatch, right: str, made: str) -> None:
