@@ -1,7 +1,8 @@
 """Trains the small models beside this file and has their own converters write them.
 
 Neither library is in a lock: they are large, and only these files are needed of them. To make them again: ``pip install
-xgboost-cpu catboost onnxmltools`` in an environment of its own, then ``python tests/factory/converted/train.py``. Those here are by xgboost 3.2.0 with onnxmltools 1.16.0, and by catboost 1.2.10.
+xgboost-cpu catboost onnxmltools`` in an environment of its own, then ``python tests/factory/converted/train.py``. Those
+here are by xgboost 3.2.0 with onnxmltools 1.16.0, and by catboost 1.2.10.
 """
 
 from __future__ import annotations
