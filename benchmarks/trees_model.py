@@ -10,8 +10,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import lightgbm
+import llvmlite.binding as llvm
 import numpy as np
 import onnxmltools
 import onnxruntime
@@ -22,6 +24,7 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 from scoretrail.feature.tensor import TensorSpec
 from scoretrail.model.manifest import Output
 from scoretrail.model.scorer import OnnxScorer
+from scoretrail.model.trees import jit
 from scoretrail.model.trees.planning import make_plan
 from scoretrail.model.trees.scorer import TreeScorer
 
@@ -95,6 +98,7 @@ def engines(
         raise ValueError(f"other bits: {shape}, {rows} rows")
     ways: dict[str, Score] = {
         "kernel": lambda i: trees.score_ensemble(columns[i % pieces]),
+        **_narrow(data, spec, columns),
         "onnxruntime": lambda i: session.run(["probabilities"], {"input": matrices[i % pieces]}),
         "kernel, from Arrow": lambda i: trees.score_features(batches[i % pieces]),
         "onnxruntime, from Arrow": lambda i: reference.score_features(batches[i % pieces]),
@@ -136,6 +140,19 @@ class Lleaves:
         return self._process.stdout.readline().strip()
 
 
+def _narrow(data: bytes, spec: tuple[TensorSpec, ...], columns: list[NDArray[np.float32]]) -> dict[str, Score]:
+    """Return the kernel as a processor with AVX2 would have it, where this one has AVX-512."""
+    name, features = jit._host()  # noqa: SLF001  (what the kernel is compiled for is nobody else's business)
+    if not features.get("avx512f"):
+        return {}
+    features = llvm.FeatureMap({one: on and "512" not in one for one, on in features.items()})
+    jit.compile_kernel.cache_clear()
+    with patch.object(jit, "_host", lambda: (name, features)):
+        narrow = TreeScorer(make_plan(data, OUTPUT).plan, OUTPUT, None, spec)
+    jit.compile_kernel.cache_clear()
+    return {"kernel, AVX2": lambda i: narrow.score_ensemble(columns[i % len(columns)])}
+
+
 def _tl2cgen(native: lightgbm.Booster, matrices: list[NDArray[np.float32]]) -> dict[str, Score]:
     if importlib.util.find_spec("tl2cgen") is None or importlib.util.find_spec("treelite") is None:
         return {}
@@ -153,6 +170,4 @@ def _tl2cgen(native: lightgbm.Booster, matrices: list[NDArray[np.float32]]) -> d
 
 def vector_bits() -> int:
     """Return the width of the vectors that the kernel is compiled for here."""
-    from scoretrail.model.trees.jit import compile_kernel  # noqa: PLC0415
-
-    return compile_kernel("float32", "float32", "sum").strip_rows * ctypes.sizeof(ctypes.c_float) * 8 // 4
+    return jit.compile_kernel("float32", "float32", "sum").strip_rows * ctypes.sizeof(ctypes.c_float) * 8 // 4

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobs.services.port import free_port
 from jobs.services.valkey_server import find_valkey
 from scoretrail.errors import StoreUnavailableError
 from scoretrail.feature.online_redis import RedisAddress, RedisOnlineStore
@@ -76,13 +77,6 @@ class ValkeyServer:
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as plain:
             plain.sendall(line)
             return plain.recv(65_536)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from jobs.services.port import free_port
 from scoretrail.errors import Disposition, ExitCode, StoreUnavailableError
 from scoretrail.feature.online import OnlineValue, encode_value
 from scoretrail.feature.online_redis import RedisAddress, RedisOnlineStore
 from tests.factory import valkey_server
-from tests.factory.valkey_server import ValkeyServer, free_port
+from tests.factory.valkey_server import ValkeyServer
 
 DEADLINE_S = 0.05
 DECISION_S = 0.1
