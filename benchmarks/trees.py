@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +23,7 @@ from typing import Any, Final
 from benchmarks.facts import machine_facts
 from benchmarks.figure import Figure, at_least, figures_table, table
 from benchmarks.pairing import run_rounds, speed_ratio
-from benchmarks.trees_model import Lleaves, Score, Shape, booster, engines, vector_bits
+from benchmarks.trees_model import Engines, Shape, Timer, booster, vector_bits
 from benchmarks.trees_picture import picture
 
 _CHECKOUT: Final = Path(__file__).resolve().parent.parent
@@ -48,10 +47,10 @@ def main() -> int:
     known: dict[tuple[int, int], Any] = {}
     for shape in _shapes(short=chosen.short):
         native = booster(shape, known)
-        for rows in BATCHES:
-            ways, lleaves = engines(shape, native, rows, chosen.lleaves)
-            results[shape, rows] = _measure(ways, lleaves, chosen.rounds)
-            print(f"{shape}, {rows} rows: {_told(results[shape, rows], rows)}", file=sys.stderr, flush=True)
+        with Engines(shape, native, BATCHES, chosen.lleaves) as engines:
+            for rows in BATCHES:
+                results[shape, rows] = _measure(engines.ways(rows), chosen.rounds)
+                print(f"{shape}, {rows} rows: {_told(results[shape, rows], rows)}", file=sys.stderr, flush=True)
     facts = {name: value for name, value in facts.items() if name not in {"versions", "java"}} | {
         "vectors": f"{vector_bits()} bits",
         "load_after": round(os.getloadavg()[0], 2),
@@ -91,30 +90,17 @@ def _shapes(*, short: bool) -> Sequence[Shape]:
     return [Shape(trees, *size) for size in sizes for trees in (1000, 500, 100, 10)]
 
 
-def _measure(ways: Mapping[str, Score], lleaves: Lleaves | None, rounds: int) -> Mapping[str, list[float]]:
+def _measure(ways: Mapping[str, Timer], rounds: int) -> Mapping[str, list[float]]:
     """Return engine -> seconds of one batch, per round."""
-    calls: dict[str, int] = {}
-    for name, score in ways.items():
-        score(0)
-        start = time.perf_counter()
-        score(1)
-        calls[name] = max(1, int(_LEAST_S / (time.perf_counter() - start)))
+    timers: dict[str, Callable[[], float]] = {}
+    for name, way in ways.items():
+        way(1)
+        timers[name] = partial(_once, way, max(1, int(_LEAST_S / way(1))))
+    return run_rounds(timers, rounds, _silent)
 
-    def timed(name: str, score: Score) -> float:
-        start = time.perf_counter()
-        for i in range(calls[name]):
-            score(i)
-        return (time.perf_counter() - start) / calls[name]
 
-    timers: dict[str, Callable[[], float]] = {name: partial(timed, name, score) for name, score in ways.items()}
-    if lleaves is not None:
-        again = max(1, int(_LEAST_S / lleaves(1)))
-        timers["lleaves"] = lambda: lleaves(again) / again
-    try:
-        return run_rounds(timers, rounds, _silent)
-    finally:
-        if lleaves is not None:
-            lleaves.close()
+def _once(way: Timer, calls: int) -> float:
+    return way(calls) / calls
 
 
 def _silent(_: str) -> None:
@@ -152,7 +138,7 @@ def _figures(results: Results) -> list[Figure]:
 
 
 def _markdown(results: Results, facts: Mapping[str, Any]) -> str:
-    names = list(next(iter(results.values())))
+    names = _names(results)
     rows = [
         [
             str(shape),
@@ -171,6 +157,10 @@ def _markdown(results: Results, facts: Mapping[str, Any]) -> str:
     )
 
 
+def _names(results: Results) -> list[str]:
+    return list(dict.fromkeys(name for by in results.values() for name in by))
+
+
 def _speed(by: Mapping[str, list[float]], name: str, rows: int) -> str:
     if name not in by:
         return "–"
@@ -185,14 +175,14 @@ def _picture(results: Results) -> str:
     lines = {
         name: [(shape.trees * shape.leaves, rows / sorted(by[name])[len(by[name]) // 2])
                for (shape, rows), by in results.items() if rows == 10_000 and shape.features == _ASKED.features and name in by]  # noqa: E501
-        for name in next(iter(results.values()))
+        for name in _names(results)
         if "Arrow" not in name
     }  # fmt: skip
     return picture(lines)
 
 
 def _libraries(results: Results) -> list[str]:
-    there = set(next(iter(results.values())))
+    there = set(_names(results))
     return [
         "scoretrail",
         "numpy",
