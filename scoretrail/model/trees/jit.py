@@ -33,6 +33,8 @@ _FIRST: Final[dict[Combination, str]] = {
 }
 _REGISTERS_PER_STRIP: Final = 4
 """Vector registers that hold the words of a strip: chains enough to hide a comparison's latency."""
+_MOST_ENTRIES: Final = 8
+"""That ``rows`` looks at together: a tree has few, and one gather of 16 takes longer than two of 8."""
 _compiling = threading.Lock()
 _engines: list[llvm.ExecutionEngine] = []
 """They own the code: none may go while the process lives."""
@@ -103,7 +105,7 @@ def _lanes(features: llvm.FeatureMap) -> int:
 
 
 def _source(dtype: Dtype, output: Dtype, combination: Combination, lanes: int) -> str:
-    strip_rows = lanes * _REGISTERS_PER_STRIP
+    strip_rows, entries = lanes * _REGISTERS_PER_STRIP, min(lanes, _MOST_ENTRIES)
     scalar = _SCALAR[dtype]
     vector = f"<{strip_rows} x {scalar}>"
     text = (importlib.resources.files("scoretrail.model.trees") / "kernel.ll").read_text(encoding="utf-8")
@@ -112,8 +114,8 @@ def _source(dtype: Dtype, output: Dtype, combination: Combination, lanes: int) -
         S="f32" if dtype == "float32" else "f64",
         A=4 if dtype == "float32" else 8,
         L=strip_rows,
-        G=lanes,
-        LANES=", ".join(f"i32 {i}" for i in range(lanes)),
+        G=entries,
+        LANES=", ".join(f"i32 {i}" for i in range(entries)),
         O=_SCALAR[output],
         T_TO_O=_conversion(dtype, output),
         T_TO_FLOAT=_conversion(dtype, "float32"),
