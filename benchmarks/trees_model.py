@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import subprocess
 import tempfile
@@ -24,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from onnxmltools.convert.common.data_types import FloatTensorType
 
+from scoretrail import assembly
 from scoretrail.feature.tensor import TensorSpec
 from scoretrail.model.manifest import Output
 from scoretrail.model.scorer import OnnxScorer
@@ -200,12 +200,12 @@ class Lleaves:
 
 def _narrow(data: bytes, spec: tuple[TensorSpec, ...]) -> TreeScorer | None:
     """Return the kernel as a processor with AVX2 would have it, where this one has AVX-512."""
-    name, features = jit._host()  # noqa: SLF001  (what the kernel is compiled for is nobody else's business)
+    name, features = assembly._host()  # noqa: SLF001  (what the kernel is compiled for is nobody else's business)
     if not features.get("avx512f"):
         return None
     features = llvm.FeatureMap({one: on and "512" not in one for one, on in features.items()})
     jit.compile_kernel.cache_clear()
-    with patch.object(jit, "_host", lambda: (name, features)):
+    with patch.object(assembly, "_host", lambda: (name, features)):
         narrow = TreeScorer(make_plan(data, OUTPUT).plan, OUTPUT, None, spec)
     jit.compile_kernel.cache_clear()
     return narrow
@@ -237,4 +237,4 @@ class _Tl2cgen:
 
 def vector_bits() -> int:
     """Return the width of the vectors that the kernel is compiled for here."""
-    return jit.compile_kernel("float32", "float32", "sum").strip_rows * ctypes.sizeof(ctypes.c_float) * 8 // 4
+    return assembly.lanes() * 32

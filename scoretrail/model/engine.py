@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from scoretrail import log
+from scoretrail import assembly, log
 from scoretrail.errors import DependencyError
 from scoretrail.model import manifest as manifests
 from scoretrail.model.scorer import OnnxScorer
@@ -49,7 +48,7 @@ def load_scorer(files: Mapping[str, bytes], manifest: Manifest, choice: EngineCh
     if manifest.engine.name != "trees":
         return reference(files, manifest), Engine("onnxruntime", manifest.engine.reason)
     plan = TreePlan.from_bytes(files[TREES])
-    if importlib.util.find_spec("llvmlite") is None:
+    if not assembly.is_installed():
         return reference(files, manifest), fallen_back(manifest, "llvmlite is not installed")
     from scoretrail.model.trees.scorer import TreeScorer  # noqa: PLC0415  (imports the compiler, 0.1 s)
 

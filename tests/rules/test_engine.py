@@ -14,7 +14,7 @@ HOMES = {
     "deltalake": {"scoretrail.table"},
     "jinja2": {"jobs.health.page"},
     "obstore": {"scoretrail.storage"},
-    "llvmlite": {"scoretrail.model.trees.jit"},
+    "llvmlite": {"scoretrail.assembly"},
     "onnx": {"scoretrail.model.graph", "scoretrail.model.trees.cut"},
     "onnxruntime": {"scoretrail.model.scorer"},
     "kafka": {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
+from scoretrail import assembly
 from scoretrail.errors import DependencyError, ModelError, ScoreError
 from scoretrail.model.graph import TREES as TREE_OPERATORS
 from scoretrail.model.manifest import EngineProof
@@ -53,7 +53,7 @@ def try_kernel(
         rows: how many aimed rows are compared.
     """
     # Not part of a bundle, and not of every installation: who registers elsewhere needs neither.
-    if importlib.util.find_spec("llvmlite") is None:
+    if not assembly.is_installed():
         return EngineProof(reason="llvmlite was not installed where it was registered: scoretrail[trees]"), None
     from scoretrail.model.trees.planning import make_plan  # noqa: PLC0415
     from scoretrail.model.trees.scorer import TreeScorer  # noqa: PLC0415

@@ -11,21 +11,15 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
+from scoretrail.assembly import Dtype
 from scoretrail.errors import DependencyError
 from scoretrail.model.trees import jit
 from scoretrail.model.trees.proof import aimed_rows
 from tests.factory.forest import MODES, Forest
 from tests.factory.kernel import planned, scorer_of
+from tests.factory.processor import AVAILABLE, pretend
 
 FOREST = Forest(trees=40, leaves=70, features=6, modes=MODES, missing=True, transform="LOGISTIC")
-#: Name for LLVM, features that are taken away, and the rows of a strip that follow.
-HERE = llvm.get_host_cpu_features()
-PROCESSORS = {
-    "sse2": ("x86-64", ("avx512f", "avx2", "avx", "fma", "sse4.2", "sse4.1", "ssse3", "sse3"), 16),
-    "avx2": ("haswell", ("avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512cd"), 32),
-    "avx512": ("skylake-avx512", (), 64),
-}
-AVAILABLE = ["sse2", *(["avx2"] if HERE.get("avx2") else []), *(["avx512"] if HERE.get("avx512vl") else [])]
 
 
 def scores(rows: int = 3_000) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -37,11 +31,7 @@ def scores(rows: int = 3_000) -> np.ndarray[tuple[int, ...], np.dtype[np.float32
 @pytest.mark.parametrize("processor", AVAILABLE)
 def test_every_processor_gives_the_same_bits(processor: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = scores()
-    name, without, strip_rows = PROCESSORS[processor]
-    features = llvm.FeatureMap({feature: on for feature, on in HERE.items() if "512" not in feature or not without})
-    for feature in without:
-        features[feature] = False
-    monkeypatch.setattr(jit, "_host", lambda: (name, features))
+    strip_rows = pretend(processor, monkeypatch)
     jit.compile_kernel.cache_clear()
     try:
         assert jit.compile_kernel("float32", "float32", "sum").strip_rows == strip_rows
@@ -82,8 +72,8 @@ def test_several_threads_may_share_a_scorer() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_no_product_is_fused_with_a_sum(dtype: jit.Dtype) -> None:
-    source = jit._source(dtype, dtype, "sum", 16)
+def test_no_product_is_fused_with_a_sum(dtype: Dtype) -> None:
+    source = jit._source(dtype, dtype, "sum", 64, 8)
     words = " ".join(line.partition(";")[0] for line in source.splitlines()).split()
     assert "fadd" in words
     assert not {"fast", "contract", "reassoc", "nnan", "afn"} & set(words)

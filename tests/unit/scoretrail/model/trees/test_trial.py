@@ -132,7 +132,7 @@ def test_what_other_converters_wrote_is_proven(library: str, task: str) -> None:
 
 def wrong(monkeypatch: pytest.MonkeyPatch, right: str, made: str) -> None:
     source = jit._source
-    assert right in source("float32", "float32", "sum", 16)
+    assert right in source("float32", "float32", "sum", 64, 8)
     monkeypatch.setattr(jit, "_source", lambda *given: source(*given).replace(right, made))
     jit.compile_kernel.cache_clear()
 
