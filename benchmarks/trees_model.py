@@ -34,7 +34,7 @@ from scoretrail.model.trees.scorer import TreeScorer
 OUTPUT = Output(task="binary", name="probabilities", form="matrix", classes=("0", "1"))
 _TRAINED_ROWS = 20_000
 
-_COMPILED_LEAVES = 32_000
+_COMPILED_LEAVES = 16_000
 """Larger models are not given to TL2cgen and lleaves: they compile each model, at 1 ms and more for a leaf."""
 _PIECES = 16
 """Small batches are taken from so many places in turn: a branch predictor learns one batch by heart."""
