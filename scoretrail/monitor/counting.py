@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _COUNTED_FIRST: Final = 3
 """NaN and the two infinities."""
-_COMPILED: Final = ("float32", "float64")
+_COMPILED: Final[dict[np.dtype[Any], Dtype]] = {np.dtype("float32"): "float32", np.dtype("float64"): "float64"}
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ def count_values(values: NDArray[Any], edges: Sequence[float]) -> Pass:
         values: one-dimensional, contiguous, integers or floats; NaN and infinities may be among them.
         edges: exact in the values' type.
     """
-    compiled = _counter(str(values.dtype)) if str(values.dtype) in _COMPILED and len(values) else None
-    return _by_numpy(values, edges) if compiled is None else _by_kernel(compiled, values, edges)
+    dtype = _COMPILED.get(values.dtype) if len(values) else None
+    counter = _counter(dtype) if dtype is not None else None
+    return _by_numpy(values, edges) if counter is None else _by_kernel(counter, values, edges)
 
 
 def _by_numpy(values: NDArray[Any], edges: Sequence[float]) -> Pass:
@@ -72,9 +73,8 @@ def _by_numpy(values: NDArray[Any], edges: Sequence[float]) -> Pass:
 def _by_kernel(counter: Counter, values: NDArray[Any], edges: Sequence[float]) -> Pass:
     limits, counts = np.array(edges, values.dtype), np.zeros(_COUNTED_FIRST + len(edges), np.int64)
     ends = np.empty(2, values.dtype)
-    places = (pa.py_buffer(one).address for one in (limits, counts, ends))
-    at_limits, at_counts, at_ends = places
-    counter(pa.py_buffer(values).address, len(values), at_limits, len(edges), at_counts, at_ends)
+    at_values, at_limits, at_counts, at_ends = [pa.py_buffer(one).address for one in (values, limits, counts, ends)]
+    counter(at_values, len(values), at_limits, len(edges), at_counts, at_ends)
     nan, up, down, *above = counts.tolist()
     low, high = ends.tolist()
     none = nan + up + down == len(values)
