@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from scoretrail.model.registry import ResolvedBundle
     from tests.factory.example import Example
 
-__all__ = ["PROOF_ROWS", "Registered", "load_example", "open_registry", "register_example", "request"]
+__all__ = ["PROOF_ROWS", "QUICK", "Registered", "load_example", "open_registry", "register_example", "request"]
 
 REFERENCE = ModelSettings(engine="onnxruntime")
 """Tests of the tree kernel have registrations of their own (tests/unit/scoretrail/model/trees)."""
+QUICK = ModelSettings(proof_rows=20_000)
+"""The kernel is tried, on fewer rows than a user's registration takes seconds for."""
 PROOF_ROWS = 600
 """Enough for every proof to mean something, few enough for a unit test."""
 

@@ -38,6 +38,7 @@ from scoretrail.storage import Storage
 from scoretrail.table import OutputTable
 from tests.factory.flights import source_folder
 from tests.factory.live_flights import LIVE_CODE, LIVE_VIEW, built_by_hand, read_files
+from tests.factory.registered import QUICK
 from tests.factory.services import Kafka, StartService
 from tests.factory.workshop import Workshop
 
@@ -84,6 +85,7 @@ def batch(engine: SparkEngine, tmp_path_factory: pytest.TempPathFactory) -> Batc
         train_live(prepared, training, LIVE_CODE),
         clock=SystemClock(),
         budget=BudgetSettings(),
+        engines=QUICK,
         origin=Provenance(None, None),
     )
     shop = Workshop(folder / "shop", folder / "registry", engine)

@@ -21,6 +21,7 @@ from scoretrail.scoring import score_batch
 from scoretrail.storage import Storage
 from tests.factory.flights import source_folder
 from tests.factory.live_flights import LIVE_CODE, LIVE_VIEW, built_by_hand, read_files
+from tests.factory.registered import QUICK
 from tests.unit.examples.conftest import DAYS, Source
 
 ORIGIN = Provenance(code_commit="0" * 40, lock_sha256="1" * 64)
@@ -102,7 +103,13 @@ def registry(candidate: LiveCandidate, tmp_path_factory: pytest.TempPathFactory)
 def registered(registry: Registry, candidate: LiveCandidate) -> list[str]:
     said: list[str] = []
     register_live(
-        registry, candidate, clock=SystemClock(), budget=BudgetSettings(), origin=ORIGIN, progress=said.append
+        registry,
+        candidate,
+        clock=SystemClock(),
+        budget=BudgetSettings(),
+        engines=QUICK,
+        origin=ORIGIN,
+        progress=said.append,
     )
     return said
 

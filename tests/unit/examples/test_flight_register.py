@@ -20,6 +20,7 @@ from scoretrail.model.bundle import open_bundle
 from scoretrail.model.registry import Registry
 from scoretrail.scoring import score_batch
 from scoretrail.storage import Storage
+from tests.factory.registered import QUICK
 
 pytestmark = pytest.mark.integration  # registration measures each bundle in a process of its own
 
@@ -45,6 +46,7 @@ def registered(registry: Registry, candidates: Candidates) -> list[str]:
         candidates,
         clock=SystemClock(),
         budget=BudgetSettings(),
+        engines=QUICK,
         origin=ORIGIN,
         progress=said.append,
     )
