@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterator
@@ -50,6 +51,16 @@ def length(kills: int, events: int, rate: float) -> Length:
         float(told["SECONDS"] or math.inf),
         Path(told["REPORT"]) if told["REPORT"] else None,
     )
+
+
+@pytest.fixture(autouse=True)
+def _quiet_client() -> Iterator[None]:
+    """Silence Kafka's client: what it says of a broker that is killed on purpose would hide why a test fails."""
+    client = logging.getLogger("kafka")
+    before = client.level
+    client.setLevel(logging.CRITICAL + 1)
+    yield
+    client.setLevel(before)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from tests.chaos.stream.order import Action, Order
 ROOT = Path(__file__).parents[3]
 BACKOFF_S = 0.5
 """A worker that ended by itself is not put back at once: the brokers may be away."""
-WAIT_S = 60
+WAIT_S = 120
 
 
 @dataclass
