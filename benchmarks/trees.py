@@ -36,6 +36,9 @@ _SHORT: Final = (_ASKED, Shape(500, 64, 30), Shape(1000, 31, 30))
 _LEAST_S: Final = 0.02
 """A batch that takes less is scored so often that a round takes this long."""
 
+_LONG_S: Final = 1.0
+"""Where a batch takes longer than this with some engine, two rounds have to do: their spread is small, then."""
+
 Results = dict[tuple[Shape, int], Mapping[str, list[float]]]
 
 
@@ -93,9 +96,13 @@ def _shapes(*, short: bool) -> Sequence[Shape]:
 def _measure(ways: Mapping[str, Timer], rounds: int) -> Mapping[str, list[float]]:
     """Return engine -> seconds of one batch, per round."""
     timers: dict[str, Callable[[], float]] = {}
+    slowest = 0.0
     for name, way in ways.items():
-        way(1)
-        timers[name] = partial(_once, way, max(1, int(_LEAST_S / way(1))))
+        once = way(1)
+        slowest = max(slowest, once)
+        timers[name] = partial(_once, way, max(1, int(_LEAST_S / once)))
+    if slowest > _LONG_S:
+        rounds = min(rounds, 2)
     return run_rounds(timers, rounds, _silent)
 
 
