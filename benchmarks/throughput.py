@@ -26,7 +26,7 @@ BARE_TWO: Final = "bare loop, two columns"
 MAP_IN_ARROW: Final = "mapInArrow"
 PREDICT_UDF: Final = "predict_batch_udf"
 
-_WARM_LIMITS: Final = {"trees": 0.90, "linear": 0.75}
+_WARM_LIMITS: Final = {"trees": 3.0, "linear": 0.75}
 _COUNTED_LIMIT: Final = 0.95
 _FIRST_LIMITS: Final = {"trees": 1.5, "linear": 2.5}
 
