@@ -12,7 +12,7 @@ import pytest
 from scoretrail.model.bundle import Bundle, open_bundle
 from tests.factory import example
 from tests.factory.example import Example
-from tests.factory.registered import Registered, register_example
+from tests.factory.registered import QUICK, Registered, register_example
 from tests.factory.s3_server import S3Server, running
 
 Register = Callable[[Example], Registered]
@@ -25,7 +25,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Register:
 
     def once(chosen: Example) -> Registered:
         if chosen.name not in known:
-            known[chosen.name] = register_example(chosen, tmp_path_factory.mktemp(chosen.name))
+            known[chosen.name] = register_example(chosen, tmp_path_factory.mktemp(chosen.name), engines=QUICK)
         return known[chosen.name]
 
     return once
@@ -39,7 +39,7 @@ def registered_linear(registered: Register) -> Registered:
 
 @pytest.fixture(scope="session")
 def registered_trees(registered: Register) -> Registered:
-    """Gradient-boosted trees on one float32 matrix; scored at any size."""
+    """Gradient-boosted trees on one float32 matrix; scored at any size, by the tree kernel."""
     return registered(example.trees())
 
 

@@ -24,6 +24,7 @@ from jobs.batch.run import BatchRun
 from jobs.progress import SilentProgress
 from scoretrail.config import load
 from scoretrail.model.manifest import FEATURES, GOLDEN, MODEL
+from scoretrail.model.trees.plan import TREES
 from scoretrail.storage import Storage
 from scoretrail.table import OutputTable
 from scoretrail.trail.run import TRAIL_FOLDER, RunStore
@@ -50,7 +51,8 @@ def publish_variant(
     registry: Registry, like: Registered, version: str, *, name: str = MODEL_NAME, **changes: Any
 ) -> str:
     """Publish a bundle that differs from a proven one in fields of its manifest; return its URI."""
-    files = {key: like.resolved.files[key] for key in (MODEL, FEATURES, GOLDEN)}
+    there = like.resolved.files
+    files = {key: there[key] for key in (MODEL, FEATURES, GOLDEN, TREES) if key in there}
     changed = like.manifest.model_copy(update={"name": name, "version": version, **changes})
     registry.publish(changed, files)
     return f"models:/{name}/{version}"

@@ -98,6 +98,7 @@ def test_trees_run_at_any_size_and_all_else_in_blocks(
     registered_trees: Registered, registered_pipeline: Registered
 ) -> None:
     assert registered_trees.manifest.block is None
+    assert registered_trees.manifest.engine.name == "trees", registered_trees.manifest.engine.reason
     assert registered_pipeline.manifest.block == registration.SMALL_BLOCK_ROWS == 1024
     assert [(spec.name, spec.dtype) for spec in registered_pipeline.manifest.tensors] == [
         ("carrier", "string"),
