@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 Points = Sequence[tuple[float, float]]
-_WIDTH, _HEIGHT = 720, 420
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 150, 30, 50
+_WIDTH, _HEIGHT = 760, 420
+_LEFT, _RIGHT, _TOP, _BOTTOM = 100, 150, 30, 50
 _FONT = 'font-family="sans-serif" font-size="12" aria-labelledby="title"'
-_COLOURS = ("#0b6e4f", "#b23a48", "#3d5a80", "#8d6a9f", "#c98a1b")
+_COLOURS = ("#0b6e4f", "#4caf80", "#b23a48", "#3d5a80", "#c98a1b", "#8d6a9f")
 
 
 def picture(lines: Mapping[str, Points]) -> str:
@@ -23,7 +23,7 @@ def picture(lines: Mapping[str, Points]) -> str:
         *_grid(xs, ys),
     ]
     ends = []
-    for colour, (name, line) in zip(_COLOURS, lines.items(), strict=False):
+    for colour, (name, line) in zip(_COLOURS[: len(lines)], lines.items(), strict=True):
         placed = [(_x(x, xs), _y(y, ys)) for x, y in sorted(line)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
@@ -58,7 +58,7 @@ def _grid(xs: tuple[int, int], ys: tuple[int, int]) -> Iterable[str]:
         yield f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dddddd"/>'
         yield f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{10**power:,}</text>'
     yield f'<text x="{(_LEFT + right) / 2:.0f}" y="{_HEIGHT - 10}" text-anchor="middle">trees × leaves</text>'
-    yield f'<text x="{_LEFT - 50}" y="{_TOP - 12}">rows a second on one core</text>'
+    yield f'<text x="{_LEFT - 80}" y="{_TOP - 12}">rows a second on one core</text>'
 
 
 def _x(value: float, decades: tuple[int, int]) -> float:
